@@ -1,0 +1,309 @@
+"""The nouns of deciding: what observe hands in, and what each stage hands to the next. Pure values, frozen.
+
+    State ──estimate──▶ Curve ──plan──▶ Plan of Moves ──guard──▶ Verdict
+    (decide.py composes them into a Decision)
+
+Units: base units of a resource (exporters/quantity.py), USD per hour, Unix seconds. Arrays are float64, must not be
+written to, and are given with their shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from controller.policy import Mode, PolicySpec
+    from exporters.nodes import Allocation, Power, Watts
+    from exporters.reading import Reading
+    from exporters.traits import Traits
+
+    F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Block statistics of one workload, oldest first: what the estimators know of the past (economics.md 2).
+
+    n blocks (5 min for the last day, then 1 h, up to the retention), m levels of use. A block says for how long the
+    use stood at each level, and whether it then was all the demand (exact) or filled its allocation (censored).
+    """
+
+    start: F64
+    """(n,) Unix seconds at which each block begins."""
+    span: F64
+    """(n,) seconds from the block's begin to its end."""
+    hours: F64
+    """(n,) hours of it that were observed: up, and fresh."""
+    usd: F64
+    """(n,) net USD earned while both rate and use were known."""
+    unit_hours: F64
+    """(n,) used x hours over the same time, in base units."""
+    rate_hours: F64
+    """(n,) hours of that time."""
+    used: F64
+    """(n,) mean use, NaN where never known."""
+    used_first: F64
+    """(n,) first use seen in the block; NaN."""
+    used_last: F64
+    """(n,) last use seen in the block; NaN."""
+    room_hours: F64
+    """(n,) hours in which use was below the allocation (fill: only then does growth show)."""
+    room_growth: F64
+    """(n,) units by which use rose during `room_hours` (may be negative)."""
+    levels: F64
+    """(m,) the levels of use, ascending, in base units: quarter steps of the allocation."""
+    exact: NDArray[np.float32]
+    """(n, m) hours at each level with room left: demand was exactly this."""
+    censored: NDArray[np.float32]
+    """(n, m) hours at each level with no room left: demand was at least this."""
+
+    @property
+    def exposure(self) -> float:
+        """Hours observed, in all."""
+        return float(self.hours.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorkloadState:
+    """What is known of one workload now."""
+
+    key: str
+    """"rack-1/storj"."""
+    node: str
+    protocol: str
+    traits: Traits
+    allocation: Allocation | None
+    """What its owner allows; None: watched, never moved."""
+    reading: Reading | None
+    """The newest that was had, up or not; None: never tried."""
+    last_good: Reading | None
+    """The newest with `up`; None: never."""
+    stale_after: float
+    blocks: Blocks | None = None
+    watts: Watts | None = None
+    mode: Mode | None = None
+    """The workload's own, None: the policy's."""
+    last_moved: float | None = None
+    """When orcha last changed it."""
+    manual_change_at: float | None = None
+    """When an allocation was seen that orcha did not set; None: none, or released."""
+    driver: str = "dry_run"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeState:
+    name: str
+    capacity: Mapping[str, float]
+    power: Power | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """One look at the world, for one policy: its nodes and everything that runs on them."""
+
+    now: float
+    policy: str
+    spec: PolicySpec
+    nodes: tuple[NodeState, ...]
+    """Sorted by name."""
+    workloads: tuple[WorkloadState, ...]
+    """Sorted by key."""
+    programs_last_hour: int = 0
+    last_program_at: float | None = None
+    paused: bool = False
+    blocked: str | None = None
+    """Why `blockWhile` blocks now (its result, or that Prometheus does not answer); None: it does not."""
+    seed: int = 0
+    """Of the bootstrap: same State and seed, same Decision."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """USD per hour (net) as a concave, piecewise-linear function of one workload's allocation, expected over the
+    coming horizon. Flat beyond its last breakpoint."""
+
+    key: str
+    kind: str
+    resource: str
+    x: F64
+    """(k+1,) breakpoints, ascending, base units; x[0] is the start of the domain."""
+    y: F64
+    """(k+1,) USD per hour at each."""
+    replicates: F64
+    """(B, k+1) the same under re-weighted history; B = 1 and equal to y where nothing is uncertain."""
+    value_per_unit_hour: float | None
+    """v: USD per used unit-hour; None where the kind has none."""
+    exposure: float
+    """Hours of history behind it."""
+    horizon: float
+    """Seconds over which its gains count (traits.horizon or the policy's)."""
+    why: str
+    """One sentence: what it was made from."""
+
+    def at(self, x: float) -> float:
+        """USD per hour at an allocation."""
+        return float(np.interp(x, self.x, self.y))
+
+    def slope(self, x: float, *, step: float) -> float:
+        """USD per hour that one more `step` at `x` is worth."""
+        return self.at(x + step) - self.at(x)
+
+
+class Reason(StrEnum):
+    """Why a Move is allowed or refused, or why there is none; also the metric label. CamelCase, never removed."""
+
+    ALLOWED = "Allowed"
+    MODE_OFF = "ModeOff"
+    MODE_SUGGEST = "ModeSuggest"
+    """Good, and only shown: the mode is Suggest."""
+    PAUSED = "Paused"
+    CIRCUIT_OPEN = "CircuitOpen"
+    """Too many workloads unhealthy or unread."""
+    BLOCKED = "Blocked"
+    """blockWhile holds, or could not be asked."""
+    FREEZE_WINDOW = "FreezeWindow"
+    PROTECTED = "Protected"
+    """protectUntil lies ahead."""
+    DIRECTION_FROZEN = "DirectionFrozen"
+    DISCONNECTED = "Disconnected"
+    UNHEALTHY = "Unhealthy"
+    STALE = "Stale"
+    UNPRICED = "Unpriced"
+    NO_HISTORY = "NoHistory"
+    MANUAL_CHANGE = "ManualChange"
+    OTHER_CONTROLLER = "OtherController"
+    UNKNOWN_ALLOCATION = "UnknownAllocation"
+    """What it has now is not known, so no change can be safe."""
+    HOLD = "Hold"
+    RATE_LIMIT = "RateLimit"
+    STEP_LIMIT = "StepLimit"
+    BOUNDS = "Bounds"
+    """min, max, the protocol's own minimum, or off the step grid."""
+    IRREVERSIBLE = "Irreversible"
+    CAPACITY = "Capacity"
+    LOW_GAIN = "LowGain"
+    NO_PAYBACK = "NoPayback"
+    LOW_CONFIDENCE = "LowConfidence"
+    INFEASIBLE = "Infeasible"
+    ALREADY_BEST = "AlreadyBest"
+    """No transfer within limits earns more."""
+    COMPANION_REFUSED = "CompanionRefused"
+    """Its plan needs another move that was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """10 %, expected, 90 %."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One workload from allocation a to b of its resource."""
+
+    key: str
+    node: str
+    resource: str
+    from_: float
+    to: float
+    gain_usd_per_hour: float
+    """Expected change of this workload's own rate; the plan's gain is what counts."""
+    cost_usd: float
+    """Minutes offline at the current rate, fees, penalties."""
+
+    @property
+    def grows(self) -> bool:
+        return self.to > self.from_
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    move: Move
+    allowed: bool
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """The best transfer from one workload to another (or from free capacity) within limits."""
+
+    node: str
+    resource: str
+    source: str | None
+    """None: free capacity."""
+    target: str
+    amount: float
+    """Base units that the target gains."""
+    source_amount: float
+    gain: Interval
+    """USD per hour."""
+    cost_usd: float
+    confidence: float
+    steps: int
+    restarts: int
+    offline_minutes: float
+    reason: Reason
+    """Allowed (or ModeSuggest) where the guard would let it pass alone, else why not."""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Target allocation, what it is worth, and the Moves that lead there."""
+
+    policy: str
+    at: float
+    solver: str
+    why: str
+    """Why this solver."""
+    targets: Mapping[str, float]
+    """key -> allocation; every workload with a curve, moved or not."""
+    current: Mapping[str, float]
+    moves: tuple[Move, ...]
+    rate_now: float
+    """USD per hour that the curves expect of the present split."""
+    gain: Interval | None
+    """USD per hour; None: NoHistory."""
+    cost_usd: float
+    net_benefit_usd: float | None
+    """Σ gain x each workload's horizon - cost."""
+    roi: float | None
+    """net benefit / cost; None where moving is free."""
+    confidence: float | None
+    gap: float
+    """Of the solver, relative; 0 = exact for the relaxation."""
+    rounding_loss: float
+    """USD per hour lost by the step grid."""
+    opportunities: tuple[Opportunity, ...]
+    horizon: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """Everything that one policy's analysis came to."""
+
+    state: State
+    curves: Mapping[str, Curve]
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    reason: Reason
+    """Of the whole: Allowed / ModeSuggest where there is something to do, else why nothing is done."""
+    sentence: str
+    """The cycle's sentence, with the numbers."""
+    ready_at: float | None
+    """When there will be enough history; None: there is."""
+    not_considered: Mapping[str, tuple[Reason, str]]
+    """key -> why this workload stays out of the plan."""
+    circuit_open: bool = False

@@ -1,0 +1,179 @@
+"""The Node manifest: what one machine or account has, what runs on it, and what orcha may change. Pure models.
+
+Only shapes and rules that one document can answer for are here; YAML, positions and references between documents are
+in `documents.py` and, for the controller, in `controller/manifests.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from exporters.quantity import parse_duration, parse_quantity
+
+API_VERSION = "orcha.dev/v1alpha1"
+
+
+class Model(BaseModel):
+    """Base of everything that people write: frozen, camelCase in YAML, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+"""A DNS-1123 name: lower case letters, digits, '-' and '.', at most 63 characters."""
+
+RESOURCE_PATTERN = r"^(cpu|memory|storage|bandwidth|[a-z]+/[A-Za-z0-9._-]{1,40})$"
+Resource = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
+"""cpu, memory, storage, bandwidth, or an extended one such as stake/DATA."""
+
+Quantity = Annotated[float, BeforeValidator(parse_quantity)]
+"""A Kubernetes quantity, in base units once read."""
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""A duration, in seconds once read."""
+
+Quantities = dict[Resource, Quantity]
+
+
+class Metadata(Model):
+    name: Name
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class Window(Model):
+    """A recurring stretch of time: it opens when `cron` fires in `timezone` and stays open for `duration`."""
+
+    cron: str
+    duration: Duration
+    timezone: str = "UTC"
+
+
+class TariffWindow(Window):
+    usd_per_kwh: float = Field(ge=0)
+
+
+class Power(Model):
+    """What running the machine costs: net is shown beside gross."""
+
+    usd_per_kwh: float = Field(ge=0)
+    idle_watts: float = Field(default=0, ge=0)
+    windows: list[TariffWindow] = []
+
+
+class Credentials(Model):
+    """Names of files that hold secrets; each protocol says which it reads (`Traits.credentials`)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
+
+
+class Valuation(Model):
+    """What the owner says that a point is worth; everything derived from it is labelled `assumed`."""
+
+    usd_per_point: float = Field(ge=0)
+
+
+class Watts(Model):
+    per_step: float = Field(ge=0)
+
+
+class Allocation(Model):
+    """What orcha may change about one workload: allowed values are min + k * step <= max."""
+
+    resource: Resource
+    min: Quantity
+    max: Quantity
+    step: Quantity
+    with_: Quantities = Field(default={}, alias="with")
+    """Other resources that go along, per step."""
+    reserve: list[Resource] = []
+    """Those of `with` that no driver sets."""
+    freeze: Literal["grow", "shrink"] | None = None
+    protect_until: AwareDatetime | None = None
+    initial: Quantity | None = None
+
+
+class DryRun(Model):
+    """Changes nothing; remembers what it was told, so that later moves see earlier ones."""
+
+
+class Kubernetes(Model):
+    kind: Literal["StatefulSet", "Deployment", "Pod"]
+    namespace: Name
+    name: Name
+    container: Name
+    env: dict[str, str] = {}
+    args: list[str] = []
+    resources: list[Literal["cpu", "memory"]] = []
+    replicas: str | None = None
+    take_ownership: bool = False
+
+
+class Verify(Model):
+    argv: list[str] = Field(min_length=1)
+
+
+class Command(Model):
+    argv: list[str] = Field(min_length=1)
+    verify: Verify | None = None
+    timeout: Duration = 60.0
+
+
+class Webhook(Model):
+    url: str
+    secret_file: str
+
+
+class Handout(Model):
+    """Writes what a person must sign or do, and waits for the read-back."""
+
+
+class Actuator(Model):
+    """Exactly one driver."""
+
+    dry_run: DryRun | None = None
+    kubernetes: Kubernetes | None = None
+    command: Command | None = None
+    webhook: Webhook | None = None
+    handout: Handout | None = None
+
+
+class WorkloadSpec(Model):
+    protocol: Name
+    endpoint: str
+    credentials: Credentials = Credentials()
+    options: dict[str, Any] = {}
+    """What only this protocol needs to know; its module has the model (docs/protocols/)."""
+    mode: Literal["Off", "Suggest", "Approve", "Auto"] | None = None
+    poll_interval: Duration | None = None
+    timeout: Duration | None = None
+    valuation: Valuation | None = None
+    watts: Watts | None = None
+    mapping: dict[str, Any] | None = None
+    """Protocol `mapped` only; exporters/protocols/mapped.py has the model."""
+    allocation: Allocation | None = None
+    actuator: Actuator | None = None
+
+
+class NodeSpec(Model):
+    capacity: Quantities = {}
+    power: Power | None = None
+    workloads: dict[Name, WorkloadSpec] = {}
+
+
+class Node(Model):
+    """One machine or account with a capacity of resources."""
+
+    api_version: Literal["orcha.dev/v1alpha1"]
+    kind: Literal["Node"]
+    metadata: Metadata
+    spec: NodeSpec
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+

@@ -1,0 +1,1 @@
+"""ONE FILE PER PROTOCOL, found by name (exporters/collector.py has the contract)."""

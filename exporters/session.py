@@ -1,0 +1,120 @@
+"""The one way in which orcha asks over HTTP: every answer is bounded in time and size, every failure has its name.
+
+`fetch` of each protocol gets a `Session` and never touches aiohttp itself, so that errors are classified in one room
+and the simulator can stand in for the network in-process (simulator/inprocess.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from exporters.errors import Malformed, PollError, RateLimited, TimedOut, Unauthorized, Unreachable
+
+MAX_BODY: Final = 8 * 2**20
+"""Bytes read of one answer. The largest real one seen (a Storj month over all satellites) is under 200 kB."""
+_QUOTE = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, whole."""
+
+    url: str
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+    def text(self) -> str:
+        return self.body.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Malformed where it is a page or no JSON, whatever its status said."""
+        if self.content_type == "text/html" or self.body[:1] == b"<":
+            raise Malformed(f"{self.url} answered a web page, not JSON; check the endpoint's address and path")
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as exc:
+            raise Malformed(f"{self.url} answered no JSON: {quote(self.body)}") from exc
+
+
+class Session(Protocol):
+    """What `fetch` may use."""
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, json: Any = None, ok: tuple[int, ...] = (200,)
+    ) -> Answer:
+        """Ask once. Statuses in `ok` come back as an Answer; every other one raises its PollError:
+        401 and 403 with a web page Unreachable (a proxy blocks), else Unauthorized; 429 RateLimited; 5xx Unreachable;
+        the rest Malformed."""
+        ...
+
+
+def quote(body: bytes | str) -> str:
+    """The beginning of a body for a message, on one line; "an empty body" where it is empty."""
+    words = body[: 4 * _QUOTE].decode("utf-8", errors="replace") if isinstance(body, bytes) else body
+    words = " ".join(words.split())
+    return repr(words[:_QUOTE] + ("…" if len(words) > _QUOTE else "")) if words else "an empty body"
+
+
+def refuse(answer: Answer) -> PollError:
+    """The error that a status outside `ok` stands for."""
+    said = f"{answer.url} answered HTTP {answer.status}"
+    page = answer.content_type == "text/html" or answer.body[:1] == b"<"
+    if answer.status in {401, 403}:
+        if page:
+            return Unreachable(f"{said} with a web page: a proxy in between blocks the request, the credential was not judged")
+        return Unauthorized(f"{said} ({quote(answer.body)}): check the credential file of this workload")
+    if answer.status == 429:
+        wait = answer.headers.get("retry-after", "")
+        return RateLimited(f"{said}: asked too often", float(wait) if wait.isdecimal() else None)
+    if answer.status >= 500:
+        return Unreachable(f"{said}: {'a web page' if page else quote(answer.body)}")
+    return Malformed(f"{said}: {'a web page' if page else quote(answer.body)}; check the endpoint's address and version")
+
+
+class HttpSession:
+    """`Session` over one shared aiohttp session. The bound on time is the caller's (collector.look)."""
+
+    def __init__(self, client: aiohttp.ClientSession) -> None:
+        self._client = client
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, json: Any = None, ok: tuple[int, ...] = (200,)
+    ) -> Answer:
+        try:
+            async with self._client.request(method, url, headers=headers, json=json) as response:
+                body = await _bounded(response, url)
+                answer = Answer(url, response.status, body, {k.lower(): v for k, v in response.headers.items()})
+        except TimeoutError as exc:
+            raise TimedOut(f"{url} did not answer in time") from exc
+        except (aiohttp.InvalidURL, ValueError) as exc:
+            raise Malformed(f"{url!r} is not an address that can be asked; write http://HOST:PORT") from exc
+        except aiohttp.ClientError as exc:
+            raise Unreachable(f"{url} cannot be reached ({type(exc).__name__})") from exc
+        except (OSError, asyncio.IncompleteReadError) as exc:
+            raise Unreachable(f"{url} cannot be reached ({exc.__class__.__name__})") from exc
+        if answer.status not in ok:
+            raise refuse(answer)
+        return answer
+
+
+async def _bounded(response: aiohttp.ClientResponse, url: str) -> bytes:
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_BODY:
+            response.close()
+            raise Malformed(f"{url} answered more than {MAX_BODY // 2**20} MiB; this is not the API that was expected")
+        parts.append(part)
+    return b"".join(parts)
