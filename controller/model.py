@@ -42,7 +42,8 @@ class Blocks:
     hours: F64
     """(n,) hours of it that were observed: up, and fresh."""
     usd: F64
-    """(n,) net USD earned while both rate and use were known."""
+    """(n,) USD earned while both rate and use were known: net of fees and cuts, before energy. (The energy of past
+    hours was charged at past tariffs and allocations; the estimators charge that of the coming horizon as a line.)"""
     unit_hours: F64
     """(n,) used x hours over the same time, in base units."""
     rate_hours: F64
@@ -128,7 +129,8 @@ class State:
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """USD per hour (net) as a concave, piecewise-linear function of one workload's allocation, expected over the
-    coming horizon. Flat beyond its last breakpoint."""
+    coming horizon. Flat beyond its last breakpoint.
+    """
 
     key: str
     kind: str

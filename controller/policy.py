@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from exporters.nodes import Duration, Metadata, Model, Window
+from exporters.nodes import Duration, Metadata, Model, Quantity, Window
 
 Mode = Literal["Off", "Suggest", "Approve", "Auto"]
 MODES: tuple[Mode, ...] = ("Off", "Suggest", "Approve", "Auto")
@@ -25,7 +25,9 @@ class Selector(Model):
 
 class Objective(Model):
     strategy: Literal["Threshold", "Interval", "Predictive", "RiskAware"] = "Threshold"
-    solver: Literal["Auto", "WaterFilling", "LinearProgram", "MILP", "Decomposition", "Greedy", "Genetic", "Annealing"] = "Auto"
+    solver: Literal[
+        "Auto", "WaterFilling", "LinearProgram", "MILP", "Decomposition", "Greedy", "Genetic", "Annealing"
+    ] = "Auto"
     horizon: Duration = 7200.0
     """2 h: twice the hold. Over a day the daily rhythm averages away (economics.md 3)."""
     risk_tolerance: float | None = Field(default=None, ge=0)
@@ -83,8 +85,8 @@ class Constraint(Model):
     protocol: str
     max_share: Ratio | None = None
     """Of the selected nodes' allocated amount of that protocol's resource."""
-    min_total: str | float | None = None
-    max_total: str | float | None = None
+    min_total: Quantity | None = None
+    max_total: Quantity | None = None
     max_count: int | None = Field(default=None, ge=0)
 
 

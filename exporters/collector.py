@@ -23,7 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from exporters import protocols
 from exporters.errors import Malformed, PollError, TimedOut, Unauthorized
-from exporters.nodes import Allocation, Node, WorkloadSpec
+from exporters.nodes import Allocation, Node, Power, WorkloadSpec
 from exporters.reading import Connection, Native, Reading
 from exporters.session import Session
 from exporters.traits import Traits
@@ -37,6 +37,8 @@ class Workload:
     name: str
     spec: WorkloadSpec
     traits: Traits
+    power: Power | None = None
+    """Of its node: the tariff that its watts are charged at."""
 
     @property
     def key(self) -> str:
@@ -135,7 +137,7 @@ def traits_of(collector: Collector, spec: WorkloadSpec) -> Traits:
 def workloads_of(nodes: Iterable[Node], collectors: Mapping[str, Collector]) -> tuple[Workload, ...]:
     """Every workload of the nodes, in the order of their keys."""
     found = [
-        Workload(node.name, name, spec, traits_of(collectors[spec.protocol], spec))
+        Workload(node.name, name, spec, traits_of(collectors[spec.protocol], spec), node.spec.power)
         for node in nodes
         for name, spec in node.spec.workloads.items()
     ]
@@ -213,14 +215,19 @@ def possible(reading: Reading) -> Reading:
     used = doubt.figures("used", reading.used)
     allocated = doubt.figures("allocated", reading.allocated)
     for resource in [name for name, value in used.items() if value > 10 * allocated.get(name, math.inf) > 0]:
-        doubt.notes.append(f"used {resource} is {used[resource]:g} with {allocated[resource]:g} allocated; taken as unknown")
+        doubt.notes.append(
+            f"used {resource} is {used[resource]:g} with {allocated[resource]:g} allocated; taken as unknown"
+        )
         del used[resource]
     gross = reading.native
     native = Native(
         doubt.figures("earned per hour in", gross.gross_per_hour),
         None if gross.net_per_hour is None else doubt.figures("net per hour in", gross.net_per_hour),
         {kind: doubt.figures(f"balance {kind} in", values) for kind, values in gross.balance.items()},
-        {resource: doubt.figures(f"price of {resource} in", values) for resource, values in gross.price_per_unit_hour.items()},
+        {
+            resource: doubt.figures(f"price of {resource} in", values)
+            for resource, values in gross.price_per_unit_hour.items()
+        },
     )
     growth = reading.growth_per_hour
     if growth is not None and not (math.isfinite(growth) and abs(growth) <= LIMIT):

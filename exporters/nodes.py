@@ -6,9 +6,21 @@ in `documents.py` and, for the controller, in `controller/manifests.py`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 
 from exporters.quantity import parse_duration, parse_quantity
@@ -19,7 +31,9 @@ API_VERSION = "orcha.dev/v1alpha1"
 class Model(BaseModel):
     """Base of everything that people write: frozen, camelCase in YAML, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -29,10 +43,14 @@ RESOURCE_PATTERN = r"^(cpu|memory|storage|bandwidth|[a-z]+/[A-Za-z0-9._-]{1,40})
 Resource = Annotated[str, StringConstraints(pattern=RESOURCE_PATTERN)]
 """cpu, memory, storage, bandwidth, or an extended one such as stake/DATA."""
 
-Quantity = Annotated[float, BeforeValidator(parse_quantity)]
+Quantity = Annotated[float, BeforeValidator(parse_quantity, json_schema_input_type=str | float)]
 """A Kubernetes quantity, in base units once read."""
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    PlainSerializer(lambda seconds: f"{seconds:.12g}s", when_used="json"),
+]
 """A duration, in seconds once read."""
 
 Quantities = dict[Resource, Quantity]
@@ -44,12 +62,36 @@ class Metadata(Model):
     annotations: dict[str, str] = {}
 
 
+def _cron(text: str) -> str:
+    try:
+        CronSim(text, datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError as exc:
+        raise ValueError(
+            f"{text!r} is not a cron line ({exc}); write minute hour day month weekday, such as 0 18 * * 1-5"
+        ) from exc
+    return text
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as exc:
+        raise ValueError(f"{name!r} is not a time zone; write a name such as Europe/Berlin or UTC") from exc
+    return name
+
+
+def _longer_than_nothing(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("0 is no duration here; write how long, such as 3h")
+    return seconds
+
+
 class Window(Model):
     """A recurring stretch of time: it opens when `cron` fires in `timezone` and stays open for `duration`."""
 
-    cron: str
-    duration: Duration
-    timezone: str = "UTC"
+    cron: Annotated[str, AfterValidator(_cron)]
+    duration: Annotated[Duration, AfterValidator(_longer_than_nothing)]
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
 
 class TariffWindow(Window):
@@ -175,5 +217,3 @@ class Node(Model):
     @property
     def name(self) -> str:
         return self.metadata.name
-
-

@@ -49,7 +49,9 @@ def parse_quantity(text: str | float) -> float:
     """
     found = None if isinstance(text, bool) or len(str(text)) > _MAX_TEXT else _QUANTITY.fullmatch(str(text).strip())
     if found is None:
-        raise ValueError(f"{str(text)[:_MAX_TEXT]!r} is not a quantity; write a number with a suffix, such as 500m, 12, 48Gi or 400M")
+        raise ValueError(
+            f"{str(text)[:_MAX_TEXT]!r} is not a quantity; write a number with a suffix, such as 500m, 12, 48Gi or 400M"
+        )
     value = float(Decimal(found[1]) * _SUFFIX[found[2]])
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{text!r} is not a possible quantity; it must be zero or more")
@@ -77,7 +79,9 @@ def parse_duration(text: str | float) -> float:
     words = str(text).strip()
     parts = _DURATION_PART.findall(words) if len(words) <= _MAX_TEXT else []
     if not parts or "".join(number + unit for number, unit in parts) != words:
-        raise ValueError(f"{words[:_MAX_TEXT]!r} is not a duration; write it with its unit, such as 30s, 5m, 1h30m or 30d")
+        raise ValueError(
+            f"{words[:_MAX_TEXT]!r} is not a duration; write it with its unit, such as 30s, 5m, 1h30m or 30d"
+        )
     return float(sum(Decimal(number) * _DURATION_UNIT[unit] for number, unit in parts))
 
 

@@ -128,5 +128,5 @@ class Reading:
 
     @property
     def key(self) -> str:
-        """"rack-1/storj"."""
+        """Of its workload: "rack-1/storj"."""
         return f"{self.node}/{self.workload}"

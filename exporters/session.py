@@ -52,11 +52,18 @@ class Session(Protocol):
     """What `fetch` may use."""
 
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, json: Any = None, ok: tuple[int, ...] = (200,)
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        ok: tuple[int, ...] = (200,),
     ) -> Answer:
         """Ask once. Statuses in `ok` come back as an Answer; every other one raises its PollError:
         401 and 403 with a web page Unreachable (a proxy blocks), else Unauthorized; 429 RateLimited; 5xx Unreachable;
-        the rest Malformed."""
+        the rest Malformed.
+        """
         ...
 
 
@@ -73,14 +80,18 @@ def refuse(answer: Answer) -> PollError:
     page = answer.content_type == "text/html" or answer.body[:1] == b"<"
     if answer.status in {401, 403}:
         if page:
-            return Unreachable(f"{said} with a web page: a proxy in between blocks the request, the credential was not judged")
+            return Unreachable(
+                f"{said} with a web page: a proxy in between blocks the request, the credential was not judged"
+            )
         return Unauthorized(f"{said} ({quote(answer.body)}): check the credential file of this workload")
     if answer.status == 429:
         wait = answer.headers.get("retry-after", "")
         return RateLimited(f"{said}: asked too often", float(wait) if wait.isdecimal() else None)
     if answer.status >= 500:
         return Unreachable(f"{said}: {'a web page' if page else quote(answer.body)}")
-    return Malformed(f"{said}: {'a web page' if page else quote(answer.body)}; check the endpoint's address and version")
+    return Malformed(
+        f"{said}: {'a web page' if page else quote(answer.body)}; check the endpoint's address and version"
+    )
 
 
 class HttpSession:
@@ -90,7 +101,13 @@ class HttpSession:
         self._client = client
 
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, json: Any = None, ok: tuple[int, ...] = (200,)
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        ok: tuple[int, ...] = (200,),
     ) -> Answer:
         try:
             async with self._client.request(method, url, headers=headers, json=json) as response:

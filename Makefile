@@ -1,0 +1,54 @@
+# orcha: `make run` shows it on simulated nodes, `make test` runs the whole suite. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= auto
+
+.PHONY: help run test check bench tools lock format docs clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The environment is made from the lock (versions and hashes) and made again when the lock changes.
+$(VENV)/.installed: requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "orcha needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing orcha into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(VENV)/.installed ## simulated nodes, controller, exporter, Prometheus and a live table; Ctrl-C ends all
+	@$(BIN)/python scripts/demo.py
+
+tools: $(VENV)/.installed ## fetch what tests need besides Python packages
+	@$(BIN)/python scripts/fetch_tools.py
+
+test: tools ## the whole suite, in parallel
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q
+
+check: tools ## format, lint, types, import walls, generated files, metrics lint
+	@$(BIN)/ruff format --check --quiet . || { echo "ruff format would change files; run make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/docs.py --check
+
+format: $(VENV)/.installed ## bring the code into shape
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed ## write the generated pages again
+	@$(BIN)/python scripts/docs.py
+
+bench: $(VENV)/.installed ## figures as ratios, each within one run; JSON goes to .cache/bench/
+	@mkdir -p .cache/bench
+	@for b in benchmarks/bench_*.py; do $(BIN)/python $$b --json .cache/bench/$$(basename $$b .py).json || exit 1; done
+
+lock: $(VENV)/.installed ## lock the newest versions that pyproject.toml allows (versions and hashes, no addresses)
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/base.lock
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml --group dev -o requirements/dev.lock
+
+clean: ## remove the environment and every cache of this folder
+	@rm -rf $(VENV) .cache .orcha .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
