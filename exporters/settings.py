@@ -16,6 +16,8 @@ PriceSource = Literal["coingecko", "defillama", "kraken", "binance", "coinmarket
 
 
 class ApiKeyFiles(Model):
+    """Names of files that hold API keys of price sources."""
+
     coingecko: str | None = None
     coinmarketcap: str | None = None
 
@@ -24,23 +26,33 @@ class Prices(Model):
     """Where token prices come from: sources are asked in this order; `static` is the last resort, and says so."""
 
     sources: list[PriceSource] = ["coingecko", "defillama", "kraken", "binance"]
+    """Asked in this order, each for what those before it did not give; [] asks nobody."""
     api_key_files: ApiKeyFiles = ApiKeyFiles()
+    """For those that want or need a key."""
     static: dict[str, Price] = {}
-    """token -> USD."""
+    """Token -> USD: the last resort, and what is used where no source knows a token."""
     endpoints: dict[PriceSource, str] = {}
     """Another address for a source: a mirror, a proxy, or the simulator."""
 
 
 class TokenFiles(Model):
+    """Files that each hold one token; needed where the API listens off loopback."""
+
     read: str | None = None
+    """May look."""
     operate: str | None = None
+    """May look and change."""
 
 
 class Api(Model):
+    """Who may use the HTTP API."""
+
     token_files: TokenFiles = TokenFiles()
 
 
 class Lease(Model):
+    """The Kubernetes Lease that elects the one writer."""
+
     namespace: Name
     name: Name
     duration: Duration = 15.0
@@ -48,19 +60,29 @@ class Lease(Model):
 
 class SettingsSpec(Model):
     listen: str = "127.0.0.1:9872"
+    """Where the controller serves."""
     exporter_listen: str = "127.0.0.1:9871"
+    """Where orcha-exporter serves."""
     state: str | None = None
-    """sqlite:///PATH or postgresql://...; default sqlite:///orcha.db."""
+    """Where history is kept: sqlite:///PATH or postgresql://USER@HOST/DATABASE; default sqlite:///orcha.db."""
     state_file: str | None = None
     """A file that holds the URL, for those with a password in it."""
     retention: Duration = 30 * 86400.0
+    """How long history is kept."""
     prices: Prices = Prices()
+    """What tokens are worth."""
     prometheus_url: str | None = None
+    """For blockWhile, and for links."""
     alertmanager_url: str | None = None
+    """For links."""
     grafana_url: str | None = None
+    """For links."""
     api: Api = Api()
+    """Tokens of the API."""
     lease: Lease | None = None
+    """Where several controllers may run."""
     log_format: Literal["auto", "console", "json"] = "auto"
+    """console for people, json for machines; auto asks whether stderr is a terminal."""
 
 
 class Settings(Model):

@@ -1,0 +1,162 @@
+"""Views as tables for a terminal (rich). In: controller/report/views.py. Out: something that rich can print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from exporters.quantity import format_duration, format_quantity
+
+View = dict[str, Any]
+BINARY = ("memory", "storage")
+STALE, BAD, GOOD, DIM = "yellow", "red", "green", "dim"
+
+
+def amount(resource: str | None, value: float | None, step: float | None = None) -> str:
+    """An allocation as its owner would write it, "?" where unknown."""
+    if value is None or resource is None:
+        return "?" if resource else "–"
+    decimal = resource not in BINARY or (step is not None and step % 2**20 != 0)
+    unit = {"cpu": " cores", "bandwidth": "bit/s", "storage": "B", "memory": "B"}.get(resource, f" {resource.rpartition('/')[2]}")
+    if resource == "cpu" or "/" in resource:
+        return f"{value:,.4g}{unit}" if value < 1e4 else f"{value:,.0f}{unit}"
+    return f"{format_quantity(value, binary=not decimal)}{unit}"
+
+
+def usd(value: float | None, *, signed: bool = False) -> str:
+    """USD with as many digits as a small sum needs; "?" where unknown."""
+    if value is None:
+        return "?"
+    digits = 4 if abs(value) < 1 else 2
+    return f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+
+
+def status_table(view: View) -> RenderableType:
+    """What earns what, and what would change; then a line for each policy."""
+    parts: list[RenderableType] = [workloads_table(view)]
+    parts += [policy_panel(policy, view) for policy in view["policies"]]
+    manifests = view.get("manifests", {})
+    if manifests.get("problems"):
+        words = "\n".join(manifests["problems"])
+        parts.append(Panel(Text(words), title="the manifests were refused; the last good ones hold", border_style=BAD, title_align="left"))
+    return Group(*parts)
+
+
+def workloads_table(view: View) -> Table:
+    table = Table(header_style="bold", expand=False, pad_edge=False, box=None, padding=(0, 2, 0, 0))
+    for name, justify in (
+        ("workload", "left"),
+        ("protocol", "left"),
+        ("state", "left"),
+        ("earns now\nUSD/h gross", "right"),
+        ("in hand\nUSD/h net", "right"),
+        ("in tokens\nper hour", "right"),
+        ("allocated", "right"),
+        ("used", "right"),
+        ("better\nsplit", "right"),
+        ("one step more\nis worth USD/h", "right"),
+        ("read", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "state", vertical="bottom")  # type: ignore[arg-type]
+    for row in view["workloads"]:
+        table.add_row(*workload_row(row, view["at"]))
+    table.add_section()
+    table.add_row(Text("all", style="bold"), "", "", *totals(view["workloads"]))
+    return table
+
+
+def totals(rows: list[View]) -> tuple[Text, Text]:
+    """Sums of what is known; "≥" where a workload that could be priced is unknown."""
+    cells = []
+    for name in ("gross_usd_per_hour", "net_usd_per_hour"):
+        known = [row[name] for row in rows if row[name] is not None]
+        missing = any(row[name] is None and not row["native_per_hour"].get("points") for row in rows)
+        cells.append(Text(("≥ " if missing and known else "") + (usd(sum(known)) if known else "?"), style="bold"))
+    return cells[0], cells[1]
+
+
+def workload_row(row: View, now: float) -> list[Text]:
+    resource, step = row["resource"], row["step"]
+    target = row.get("target")
+    moved = target is not None and row["allocated"] is not None and abs(target - row["allocated"]) > 1e-9 * max(1.0, target)
+    arrow = "↑ " if moved and target > row["allocated"] else "↓ " if moved else ""
+    return [
+        Text(row["key"], style="bold"),
+        Text(row["protocol"]),
+        state_of(row),
+        Text(usd(row["gross_usd_per_hour"])),
+        Text(usd(row["net_usd_per_hour"])),
+        Text(", ".join(f"{rate:,.4g} {token}" for token, rate in row["native_per_hour"].items())),
+        Text(amount(resource, row["allocated"], step)),
+        Text(amount(resource, row["used"], step)),
+        Text(arrow + amount(resource, target, step) if target is not None else "", style=GOOD if moved else DIM),
+        Text(usd(row.get("next_step_usd_per_hour"), signed=True) if row.get("next_step_usd_per_hour") is not None else "", style=DIM),
+        Text(f"{format_duration(max(0.0, now - row['read_at']))} ago" if row["read_at"] else "never", style=DIM),
+    ]
+
+
+def state_of(row: View) -> Text:
+    if row["up"] is None:
+        return Text("not asked yet", style=DIM)
+    if not row["up"]:
+        return Text(row["connection"], style=BAD)
+    if row["stalled"]:
+        return Text(f"{row['state'] or 'up'}, not earning", style=STALE)
+    return Text(row["state"] or "up", style=BAD if row["healthy"] is False else GOOD)
+
+
+def policy_panel(policy: View, view: View) -> RenderableType:
+    """The cycle's sentence, the moves, and what stays out and why."""
+    steps = {row["key"]: row["step"] for row in view["workloads"]}
+    lines = [Text(policy["sentence"], style="bold")]
+    for verdict in policy["verdicts"]:
+        step = steps.get(verdict["workload"])
+        before, after = (amount(verdict["resource"], verdict[end], step) for end in ("from", "to"))
+        lines.append(
+            Text.assemble(
+                (f"  {verdict['workload']}: {before} → {after}", GOOD if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else STALE),
+                f"  {verdict['sentence']}",
+            )
+        )
+    for key, why in policy["left_out"].items():
+        lines.append(Text(f"  {key} stays: {why['sentence']}", style=DIM))
+    title = f"policy {policy['name']}, mode {policy['mode']}"
+    return Panel(Group(*lines), title=title, title_align="left", border_style=DIM)
+
+
+def plan_table(view: View) -> RenderableType:
+    """`orcha plan`: the status, then every opportunity with its reason."""
+    parts: list[RenderableType] = [status_table(view)]
+    for policy in view["policies"]:
+        found = policy["plan"]["opportunities"]
+        if found:
+            parts.append(opportunities_table(policy["name"], found, {row["key"]: row["step"] for row in view["workloads"]}))
+        parts.append(Text(f"solver {policy['plan']['solver']}: {policy['plan']['why']}", style=DIM))
+    return Group(*parts)
+
+
+def opportunities_table(name: str, found: Iterable[View], steps: dict[str, float | None]) -> Table:
+    table = Table(title=f"opportunities under policy {name}, best first", title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in ("from", "to", "amount"):
+        table.add_column(column, no_wrap=True)
+    for column in ("USD/h low", "expected", "high", "sure"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for item in found:
+        gain = item["gain_usd_per_hour"]
+        table.add_row(
+            item["source"] or "free capacity",
+            item["target"],
+            amount(item["resource"], item["amount"], steps.get(item["target"])),
+            usd(gain["low"], signed=True),
+            usd(gain["expected"], signed=True),
+            usd(gain["high"], signed=True),
+            "?" if item["confidence"] is None else f"{item['confidence']:.0%}",
+            f"{item['reason']}: {item['sentence']}" if item["sentence"] else item["reason"],
+        )
+    return table

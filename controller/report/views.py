@@ -1,0 +1,166 @@
+"""What people are shown, as plain JSON: one view for the table, `-o json`, the API and the landing page. Pure.
+
+Unknown is null, never 0. Amounts are in base units (exporters/quantity.py), money in USD per hour or USD, times in
+Unix seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from controller.model import Decision, Interval, Opportunity, Plan
+from controller.observe import Observation, Watched
+from exporters.reading import Reading
+
+View = dict[str, Any]
+
+
+def number(value: float | None) -> float | None:
+    """A figure that JSON can carry: NaN and infinities are unknown."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def numbers(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in sorted(values.items()) if math.isfinite(value)}
+
+
+def status(
+    observation: Observation, watched: Mapping[str, Watched], decisions: Iterable[Decision], *, version: str, manifests: View
+) -> View:
+    """Everything at a glance: every workload, every policy's newest decision."""
+    made = sorted(decisions, key=lambda decision: decision.plan.policy)
+    judged = {key: decision for decision in made for key in decision.plan.current}
+    return {
+        "at": observation.at,
+        "version": version,
+        "complete": observation.complete,
+        "manifests": manifests,
+        "workloads": [workload(item, observation, judged.get(item.key)) for item in watched.values()],
+        "policies": [policy(decision) for decision in made],
+    }
+
+
+def workload(item: Watched, observation: Observation, decision: Decision | None) -> View:
+    """One line of the table."""
+    newest = observation.newest.get(item.key)
+    good = observation.last_good.get(item.key)
+    served = good if good and observation.at - good.at <= item.stale_after else None
+    resource = item.allocation.resource if item.allocation else item.traits.resource
+    view: View = {
+        "key": item.key,
+        "node": item.node,
+        "protocol": item.protocol,
+        "resource": resource,
+        "step": item.allocation.step if item.allocation else None,
+        "min": item.allocation.min if item.allocation else None,
+        "max": item.allocation.max if item.allocation else None,
+        "up": newest.up if newest else None,
+        "failure": newest.failure_message if newest and not newest.up else None,
+        "connection": str(newest.connection) if newest else "disconnected",
+        "read_at": good.at if good else None,
+        **figures(served, resource),
+    }
+    if decision and item.key in decision.plan.targets:
+        view["target"] = decision.plan.targets[item.key]
+        curve = decision.curves.get(item.key)
+        if curve and item.allocation and view["allocated"] is not None:
+            view["next_step_usd_per_hour"] = number(curve.slope(view["allocated"], step=item.allocation.step))
+    if decision and item.key in decision.not_considered:
+        reason, sentence = decision.not_considered[item.key]
+        view["left_out"] = {"reason": str(reason), "sentence": sentence}
+    return view
+
+
+def figures(reading: Reading | None, resource: str | None) -> View:
+    """What a reading that still counts says; all null where there is none."""
+    native = {token: rate for token, rate in reading.native.gross_per_hour.items() if token != "USD"} if reading else {}
+    return {
+        "state": reading.state if reading else None,
+        "healthy": reading.healthy if reading else None,
+        "version": reading.version if reading else None,
+        "quality": str(reading.quality) if reading and reading.quality else None,
+        "gross_usd_per_hour": number(reading.rate_usd_per_hour) if reading else None,
+        "net_usd_per_hour": number(reading.net_usd_per_hour) if reading else None,
+        "native_per_hour": numbers(native),
+        "balance_usd": numbers(reading.balance_usd) if reading else {},
+        "allocated": number(reading.allocated.get(resource)) if reading and resource else None,
+        "used": number(reading.used.get(resource)) if reading and resource else None,
+        "stalled": reading.earning_stalled if reading else None,
+        "notes": list(reading.notes) if reading else [],
+    }
+
+
+def policy(decision: Decision) -> View:
+    """One policy: what it would do, what that is worth, and why it does or does not."""
+    plan = decision.plan
+    return {
+        "name": plan.policy,
+        "mode": decision.state.spec.mode,
+        "reason": str(decision.reason),
+        "sentence": decision.sentence,
+        "ready_at": decision.ready_at,
+        "circuit_open": decision.circuit_open,
+        "plan": plan_view(plan),
+        "verdicts": [
+            {
+                "workload": verdict.move.key,
+                "resource": verdict.move.resource,
+                "from": verdict.move.from_,
+                "to": verdict.move.to,
+                "gain_usd_per_hour": number(verdict.move.gain_usd_per_hour),
+                "cost_usd": number(verdict.move.cost_usd),
+                "allowed": verdict.allowed,
+                "reason": str(verdict.reason),
+                "sentence": verdict.sentence,
+            }
+            for verdict in decision.verdicts
+        ],
+        "left_out": {
+            key: {"reason": str(reason), "sentence": sentence} for key, (reason, sentence) in sorted(decision.not_considered.items())
+        },
+    }
+
+
+def plan_view(plan: Plan) -> View:
+    return {
+        "at": plan.at,
+        "solver": plan.solver,
+        "why": plan.why,
+        "rate_now_usd_per_hour": number(plan.rate_now),
+        "gain_usd_per_hour": interval(plan.gain),
+        "cost_usd": number(plan.cost_usd),
+        "net_benefit_usd": number(plan.net_benefit_usd),
+        "roi": number(plan.roi),
+        "confidence": number(plan.confidence),
+        "horizon_seconds": plan.horizon,
+        "gap": number(plan.gap),
+        "rounding_loss_usd_per_hour": number(plan.rounding_loss),
+        "current": numbers(plan.current),
+        "targets": numbers(plan.targets),
+        "opportunities": [opportunity(found) for found in plan.opportunities],
+    }
+
+
+def opportunity(found: Opportunity) -> View:
+    return {
+        "node": found.node,
+        "resource": found.resource,
+        "source": found.source,
+        "target": found.target,
+        "amount": number(found.amount),
+        "source_amount": number(found.source_amount),
+        "gain_usd_per_hour": interval(found.gain),
+        "cost_usd": number(found.cost_usd),
+        "confidence": number(found.confidence),
+        "steps": found.steps,
+        "restarts": found.restarts,
+        "offline_minutes": number(found.offline_minutes),
+        "reason": str(found.reason),
+        "sentence": found.sentence,
+    }
+
+
+def interval(gain: Interval | None) -> View | None:
+    return None if gain is None else {"low": number(gain.low), "expected": number(gain.expected), "high": number(gain.high)}

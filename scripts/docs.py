@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Writes the pages that are generated from code: docs/manifests.md from the models. With --check, only compares."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from controller.policy import AllocationPolicy  # noqa: E402 the repository is put on the path first
+from exporters.nodes import Duration, Node, Quantity  # noqa: E402
+from exporters.quantity import format_duration  # noqa: E402
+from exporters.settings import Settings  # noqa: E402
+
+INTRO = """\
+# Manifests
+
+<!-- Written by `make docs` from the models in exporters/nodes.py, exporters/settings.py and controller/policy.py. -->
+
+Three kinds of YAML documents, in as many files as you like in one directory: `Node` (what you own and what runs on it),
+`AllocationPolicy` (what orcha is allowed to do) and at most one `Settings`. Every document starts with
+`apiVersion: orcha.dev/v1alpha1`, a `kind`, and `metadata: {name: ...}`.
+
+`orcha validate DIR` checks them and tells every problem at once, with its file, line and what would be right.
+`orcha schema Node > node.schema.json` gives your editor completion. YAML is read by its 1.2 rules: `Off` is a word.
+
+**Quantities** are those of Kubernetes: `12`, `500m`, `48Gi`, `400M`. Memory and storage count bytes, bandwidth bits per
+second, cpu cores. **Durations** carry their unit: `30s`, `5m`, `1h30m`, `30d`.
+
+A change of the files under a running controller takes effect within seconds. A wrong edit changes nothing: the last good
+manifests stay in force, and the log, the status, the landing page and `orcha_manifest_reload_success` say so.
+"""
+
+
+def main() -> int:
+    page = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings))
+    path = ROOT / "docs" / "manifests.md"
+    if "--check" in sys.argv:
+        if path.exists() and path.read_text() == page:
+            return 0
+        print(f"{path.relative_to(ROOT)} is not what the models say; run make docs", file=sys.stderr)
+        return 1
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page)
+    return 0
+
+
+def kind(model: type[BaseModel]) -> str:
+    """The section of one kind: its spec, then every model inside it."""
+    spec = model.model_fields["spec"].annotation
+    assert isinstance(spec, type)
+    seen: list[tuple[str, type[BaseModel]]] = []
+    collect("spec", spec, seen)
+    return f"\n## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n" + "".join(table(path, part) for path, part in seen)
+
+
+def collect(path: str, model: type[BaseModel], seen: list[tuple[str, type[BaseModel]]]) -> None:
+    seen.append((path, model))
+    for name, field in model.model_fields.items():
+        for inner, mark in models_in(field.annotation):
+            if inner not in {part for _, part in seen}:
+                collect(f"{path}.{field.alias or name}{mark}", inner, seen)
+
+
+def models_in(annotation: Any, mark: str = "") -> list[tuple[type[BaseModel], str]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [(annotation, mark)]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        return models_in(arguments[1], f"{mark}.NAME")
+    if origin is list:
+        return models_in(arguments[0], f"{mark}[]")
+    if origin is Literal:
+        return []
+    return [found for argument in arguments for found in models_in(argument, mark)]
+
+
+def table(path: str, model: type[BaseModel]) -> str:
+    if not model.model_fields:
+        return ""
+    about = " ".join((model.__doc__ or "").split()) if model.__doc__ and not model.__doc__.startswith("!!!") else ""
+    rows = "".join(row(name, field) for name, field in model.model_fields.items())
+    return f"\n### {path}\n\n{about}\n\n| field | type | default | meaning |\n| --- | --- | --- | --- |\n{rows}"
+
+
+def row(name: str, field: Any) -> str:
+    words = " ".join((field.description or "").split())
+    return f"| `{field.alias or name}` | {shape(annotation_of(field))} | {default(field)} | {cell(words)} |\n"
+
+
+def annotation_of(field: Any) -> Any:
+    """With the marks that pydantic took off, so that quantities and durations are known again."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+QUANTITY, DURATION = Quantity.__metadata__[0], Duration.__metadata__[0]
+
+
+def shape(annotation: Any) -> str:
+    """A type in the words of somebody who writes YAML."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        if QUANTITY in arguments:
+            return "quantity"
+        return "duration" if DURATION in arguments else shape(arguments[0])
+    if origin in {Union, types.UnionType}:
+        return " or ".join(dict.fromkeys(shape(part) for part in arguments if part is not type(None)))
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {shape(arguments[0])}"
+    if origin is dict:
+        return f"map of {shape(arguments[1])}" if arguments[1] is not Any else "map"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "map"
+    plain = {str: "text", float: "number", int: "whole number", bool: "true or false"}
+    return plain.get(annotation, getattr(annotation, "__name__", "time").replace("datetime", "time"))
+
+
+def default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None or value in ({}, []) or isinstance(value, BaseModel):
+        return ""
+    if "duration" in shape(annotation_of(field)) and isinstance(value, float):
+        return f"`{format_duration(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def cell(words: str) -> str:
+    return words.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
