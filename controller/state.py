@@ -36,7 +36,9 @@ def state_of(
         policy=policy.name,
         spec=policy.spec,
         nodes=chosen,
-        workloads=tuple(workload_state(item, observation, past) for key, item in sorted(watched.items()) if item.node in names),
+        workloads=tuple(
+            workload_state(item, observation, past) for key, item in sorted(watched.items()) if item.node in names
+        ),
         blocked=blocked,
         paused=paused,
         seed=zlib.crc32(policy.name.encode()),

@@ -168,7 +168,7 @@ async def look(
     try:
         async with asyncio.timeout(workload.timeout):
             payloads = await collector.fetch(session, workload)
-        payloads = replace(payloads, at=now, previous=previous)
+        payloads = Payloads(payloads.bodies, now, previous)
         reading = possible(collector.parse(payloads, workload, now))
     except PollError as exc:
         return failed(workload, now, exc), previous
@@ -178,6 +178,8 @@ async def look(
     except Exception as exc:  # noqa: BLE001 one lying node must not spoil the others, whatever it found to trip us with
         odd = Malformed(f"{workload.endpoint} answered what orcha cannot read ({type(exc).__name__}: {exc})")
         return failed(workload, now, odd), previous
+    if not workload.traits.keeps:
+        return reading, None
     kept = {name: payloads.bodies[name] for name in workload.traits.keeps if name in payloads.bodies}
     return reading, Payloads(kept, now)
 
@@ -186,7 +188,8 @@ def failed(workload: Workload, now: float, why: PollError) -> Reading:
     """The Reading of a look that gave none."""
     return Reading(
         workload.node, workload.name, workload.protocol, now,
-        up=False, failure=why.reason, failure_message=str(why), connection=Connection.DISCONNECTED,
+        up=False, failure=why.reason, failure_message=str(why), retry_after=getattr(why, "retry_after", None),
+        connection=Connection.DISCONNECTED,
     )  # fmt: skip
 
 
@@ -209,8 +212,28 @@ class _Doubt:
         return good
 
 
+def _is_plain(reading: Reading) -> bool:
+    """Whether every figure can be true: the usual case, told without building anything."""
+    native = reading.native
+    groups = (
+        reading.used, reading.allocated, reading.configured, reading.irreversible, native.gross_per_hour,
+        native.net_per_hour or {}, *native.balance.values(), *native.price_per_unit_hour.values(),
+    )  # fmt: skip
+    for values in groups:
+        for value in values.values():
+            if not 0 <= value <= LIMIT:
+                return False
+    for name, value in reading.used.items():
+        if value > 10 * reading.allocated.get(name, math.inf) > 0:
+            return False
+    growth = reading.growth_per_hour
+    return growth is None or abs(growth) <= LIMIT
+
+
 def possible(reading: Reading) -> Reading:
     """The Reading with every impossible figure made unknown, and a note for each: NaN, negative, 1e308, used > 10 x allocated."""
+    if _is_plain(reading):
+        return reading
     doubt = _Doubt()
     used = doubt.figures("used", reading.used)
     allocated = doubt.figures("allocated", reading.allocated)
@@ -219,6 +242,8 @@ def possible(reading: Reading) -> Reading:
             f"used {resource} is {used[resource]:g} with {allocated[resource]:g} allocated; taken as unknown"
         )
         del used[resource]
+    configured = doubt.figures("configured", reading.configured)
+    irreversible = doubt.figures("irreversible", reading.irreversible)
     gross = reading.native
     native = Native(
         doubt.figures("earned per hour in", gross.gross_per_hour),
@@ -237,8 +262,8 @@ def possible(reading: Reading) -> Reading:
         reading,
         used=used,
         allocated=allocated,
-        configured=doubt.figures("configured", reading.configured),
-        irreversible=doubt.figures("irreversible", reading.irreversible),
+        configured=configured,
+        irreversible=irreversible,
         native=native,
         growth_per_hour=growth,
         notes=reading.notes + tuple(doubt.notes),

@@ -68,6 +68,9 @@ class Pool:
     """token -> what the whole pool pays per hour while it runs and is funded; 0 while it does not."""
     others: float
     """Stake of all others, in units of the workload's resource."""
+    net_share: float | None = None
+    """What of one token paid out reaches the owner, 0..1; None: as in the workload's own earnings (Native net / gross),
+    which tell nothing while it has no stake in the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Reading:
     """`PollError.reason` of the look that failed (up False)."""
     failure_message: str | None = None
     """Its sentence. Never a metric label."""
+    retry_after: float | None = None
+    """Seconds to wait as the other side asked (failure rate_limited); None where it did not say."""
     state: str | None = None
     """The protocol's own word: online, suspended, draining ..."""
     states: tuple[str, ...] = ()

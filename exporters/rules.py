@@ -122,11 +122,6 @@ def allocation_rules(here: Path_, spec: WorkloadSpec, node: Node) -> Told:
                 path,
                 f"the node declares no {name}; add it to spec.capacity, which has {', '.join(sorted(capacity)) or 'nothing'}",
             )
-    if resource in capacity and allocation.max > capacity[resource]:
-        yield (
-            (*here, "max"),
-            f"{high} is more than the node's {resource} of {shown(resource, capacity[resource])}; lower max",
-        )
     if resource in allocation.with_:
         yield (*here, "with", resource), f"{resource} is the allocation's own resource; leave it out of with"
     yield from companions_are_set(here, spec, allocation)

@@ -21,7 +21,7 @@ from controller.api.page import landing_page
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -91,11 +91,15 @@ def _token_needed(token_file: Path | None) -> Any:
         if request.path in OPEN_PATHS:
             return await handler(request)
         if token_file is None:
-            raise web.HTTPForbidden(text="off loopback this needs a token: name a file in Settings spec.api.tokenFiles.read\n")
+            raise web.HTTPForbidden(
+                text="off loopback this needs a token: name a file in Settings spec.api.tokenFiles.read\n"
+            )
         wanted = _token(token_file)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if not wanted or scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), wanted):
-            raise web.HTTPUnauthorized(text="send Authorization: Bearer TOKEN\n", headers={"WWW-Authenticate": "Bearer"})
+            raise web.HTTPUnauthorized(
+                text="send Authorization: Bearer TOKEN\n", headers={"WWW-Authenticate": "Bearer"}
+            )
         return await handler(request)
 
     return guard

@@ -64,7 +64,17 @@ def move(verdict: View, step: float | None) -> str:
 
 
 def workloads(view: View) -> str:
-    heads = ("workload", "protocol", "state", "earns USD/h", "in hand USD/h", "allocated", "used", "better split", "read")
+    heads = (
+        "workload",
+        "protocol",
+        "state",
+        "earns USD/h",
+        "in hand USD/h",
+        "allocated",
+        "used",
+        "better split",
+        "read",
+    )
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     rows = "".join(workload(row, view["at"]) for row in view["workloads"])
     return (
@@ -78,7 +88,9 @@ def workload(row: View, now: float) -> str:
     resource, step, target = row["resource"], row["step"], row.get("target")
     word, style = state_of(row)
     native = ", ".join(f"{rate:,.4g} {token}/h" for token, rate in row["native_per_hour"].items())
-    moved = target is not None and row["allocated"] is not None and abs(target - row["allocated"]) > 1e-9 * max(1.0, target)
+    moved = (
+        target is not None and row["allocated"] is not None and abs(target - row["allocated"]) > 1e-9 * max(1.0, target)
+    )
     age = f"{format_duration(max(0.0, now - row['read_at']))} ago" if row["read_at"] else "never"
     cells = [
         f'<th scope="row">{escape(row["key"])}</th>',

@@ -51,7 +51,7 @@ class Source(Protocol):
 
     @property
     def watched(self) -> Mapping[str, Watched]:
-        """key -> workload, in the order of the keys."""
+        """By key, in the order of the keys."""
         ...
 
     async def observe(self, patience: float = 0.0) -> Observation:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import deque
 from collections.abc import Iterable, Mapping
+
+from exporters.metrics import Exposition
 
 from controller.observe import Observation, Watched
 from exporters.clock import Clock
 from exporters.collector import Collector, Workload, workloads_of
-from exporters.metrics import Exposition
 from exporters.nodes import Node
 from exporters.poller import Poller
 from exporters.prices import PriceFeed
@@ -22,7 +24,6 @@ PRICE_LOOK = 5.0
 """Seconds between looks at which prices are due; each source has its own, much longer, interval."""
 KEPT = 100_000
 """Looks kept for the next observation, should the loop stand still."""
-
 
 
 def watched_of(workloads: Iterable[Workload]) -> dict[str, Watched]:
@@ -66,6 +67,12 @@ class Embedded:
         self._poller = self._make_poller()
         self._tasks: list[asyncio.Task[None]] = []
 
+    def _feed_for(self, prices: Prices) -> PriceFeed:
+        """A feed by these settings that starts with the prices that are known."""
+        feed = PriceFeed(prices, self._clock)
+        feed.book = dataclasses.replace(feed.book, live=self._feed.book.live)
+        return feed
+
     def _make_poller(self) -> Poller:
         return Poller(
             self._workloads.values(),
@@ -83,6 +90,11 @@ class Embedded:
     @property
     def watched(self) -> Mapping[str, Watched]:
         return self._watched
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """As the exporters see them, in the order of their keys."""
+        return tuple(self._workloads.values())
 
     @property
     def complete(self) -> bool:
@@ -114,7 +126,7 @@ class Embedded:
         """The manifests changed: poll these from now on; what is known of those unchanged is kept."""
         self._workloads = {workload.key: workload for workload in workloads_of(nodes, self._collectors)}
         self._watched = watched_of(self._workloads.values())
-        self._feed.configure(prices)
+        self._feed = self._feed_for(prices)
         self._poller.replace(self._workloads.values())
 
     async def observe(self, patience: float = 0.0) -> Observation:

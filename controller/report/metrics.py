@@ -7,6 +7,7 @@ only joins bytes; the few that live (counters, the loop's histogram) stand in a 
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -61,13 +62,17 @@ def render(decisions: Iterable[Decision], capacities: Iterable[NodeState]) -> Pa
 def capacity_families(nodes: Iterable[NodeState]) -> Iterator[GaugeMetricFamily]:
     nodes = sorted(nodes, key=lambda node: node.name)
     for resource, (suffix, factor) in UNITS.items():
-        family = GaugeMetricFamily(f"orcha_node_capacity_{suffix}", f"What orcha may hand out of {resource}.", labels=["node"])
+        family = GaugeMetricFamily(
+            f"orcha_node_capacity_{suffix}", f"What orcha may hand out of {resource}.", labels=["node"]
+        )
         for node in nodes:
             if resource in node.capacity:
                 family.add_metric([node.name], node.capacity[resource] * factor)
         if family.samples:
             yield family
-    extended = GaugeMetricFamily("orcha_node_capacity_units", "What orcha may hand out of a resource.", labels=["node", "resource"])
+    extended = GaugeMetricFamily(
+        "orcha_node_capacity_units", "What orcha may hand out of a resource.", labels=["node", "resource"]
+    )
     for node in nodes:
         for resource, value in sorted(node.capacity.items()):
             if resource not in UNITS:
@@ -80,7 +85,9 @@ def allocation_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFa
     labels = ["node", "workload", "protocol", "resource"]
     ratio = GaugeMetricFamily("orcha_allocation_ratio", "Allocated share of the node's capacity.", labels=labels)
     target = GaugeMetricFamily("orcha_allocation_target_ratio", "The share that the newest plan wants.", labels=labels)
-    slope = GaugeMetricFamily("orcha_marginal_value_usd_per_hour", "What one more step at the present allocation is worth.", labels=labels)
+    slope = GaugeMetricFamily(
+        "orcha_marginal_value_usd_per_hour", "What one more step at the present allocation is worth.", labels=labels
+    )
     for decision in decisions:
         capacity = {node.name: node.capacity for node in decision.state.nodes}
         for state in decision.state.workloads:
@@ -100,13 +107,25 @@ def allocation_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFa
 def plan_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFamily]:
     decisions = list(decisions)
     yield opportunity_family(decisions)
-    gain = GaugeMetricFamily("orcha_plan_gain_usd_per_hour", "What the newest plan would gain: 10 %, expected, 90 %.", labels=["policy", "bound"])
+    gain = GaugeMetricFamily(
+        "orcha_plan_gain_usd_per_hour",
+        "What the newest plan would gain: 10 %, expected, 90 %.",
+        labels=["policy", "bound"],
+    )
     cost = GaugeMetricFamily("orcha_plan_cost_usd", "What the plan's moves cost once.", labels=["policy"])
-    sure = GaugeMetricFamily("orcha_plan_confidence_ratio", "How sure it is that the plan pays within its horizon.", labels=["policy"])
-    roi = GaugeMetricFamily("orcha_plan_roi_ratio", "Net benefit over cost; absent where moving is free.", labels=["policy"])
+    sure = GaugeMetricFamily(
+        "orcha_plan_confidence_ratio", "How sure it is that the plan pays within its horizon.", labels=["policy"]
+    )
+    roi = GaugeMetricFamily(
+        "orcha_plan_roi_ratio", "Net benefit over cost; absent where moving is free.", labels=["policy"]
+    )
     at = GaugeMetricFamily("orcha_plan_timestamp_seconds", "When the newest plan was made.", labels=["policy"])
-    solver = GaugeMetricFamily("orcha_plan_solver_info", "Which solver made the plan, and why it.", labels=["policy", "solver", "why"])
-    circuit = GaugeMetricFamily("orcha_circuit_open", "1 too many workloads are unhealthy or unread for any move.", labels=["policy"])
+    solver = GaugeMetricFamily(
+        "orcha_plan_solver_info", "Which solver made the plan, and why it.", labels=["policy", "solver", "why"]
+    )
+    circuit = GaugeMetricFamily(
+        "orcha_circuit_open", "1 too many workloads are unhealthy or unread for any move.", labels=["policy"]
+    )
     mode = GaugeMetricFamily("orcha_policy_mode", "1 for the mode that holds.", labels=["policy", "mode"])
     for decision in decisions:
         plan, name = decision.plan, [decision.plan.policy]
@@ -128,7 +147,7 @@ def plan_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFamily]:
 
 def why_word(why: str) -> str:
     """The reason as a label: its first clause, so that figures in it do not make new series."""
-    return why.split(":")[0].split(";")[0].split("(")[0].strip()[:60]
+    return re.split(r"[:;(]", why, maxsplit=1)[0].strip()[:60]
 
 
 def opportunity_family(decisions: Iterable[Decision]) -> GaugeMetricFamily:
@@ -141,7 +160,9 @@ def opportunity_family(decisions: Iterable[Decision]) -> GaugeMetricFamily:
         for found in decision.plan.opportunities:
             if found.gain.expected > 0:
                 source = (found.source or "free").removeprefix(f"{found.node}/")
-                family.add_metric([found.node, source, found.target.removeprefix(f"{found.node}/")], found.gain.expected)
+                family.add_metric(
+                    [found.node, source, found.target.removeprefix(f"{found.node}/")], found.gain.expected
+                )
     return family
 
 
@@ -159,15 +180,33 @@ class ControllerMetrics:
         registry = self.registry
         self.verdicts = Counter("orcha_verdicts", "Moves judged, by reason.", ["policy", "reason"], registry=registry)
         self.duration = Histogram(
-            "orcha_reconcile_duration_seconds", "How long each step of the loop took.", ["step"], registry=registry, buckets=BUCKETS
+            "orcha_reconcile_duration_seconds",
+            "How long each step of the loop took.",
+            ["step"],
+            registry=registry,
+            buckets=BUCKETS,
         )
-        self.heartbeat = Gauge("orcha_reconcile_last_success_timestamp_seconds", "When the loop last went round.", registry=registry)
-        self.reload_ok = Gauge("orcha_manifest_reload_success", "1 the newest manifests are in force, 0 they were refused.", registry=registry)
-        self.reload_at = Gauge("orcha_manifest_reload_timestamp_seconds", "When manifests last came into force.", registry=registry)
+        self.heartbeat = Gauge(
+            "orcha_reconcile_last_success_timestamp_seconds", "When the loop last went round.", registry=registry
+        )
+        self.reload_ok = Gauge(
+            "orcha_manifest_reload_success",
+            "1 the newest manifests are in force, 0 they were refused.",
+            registry=registry,
+        )
+        self.reload_at = Gauge(
+            "orcha_manifest_reload_timestamp_seconds", "When manifests last came into force.", registry=registry
+        )
         self.manifest = Gauge("orcha_manifest_info", "The manifests in force.", ["sha256"], registry=registry)
         self.paused = Gauge("orcha_paused", "1 an operator has paused every move.", registry=registry)
-        self.state_ok = Gauge("orcha_state_write_success", "1 the last write to the state succeeded, 0 it is kept and tried again.", registry=registry)
-        build = Gauge("orcha_build_info", "The version that runs.", ["version", "revision", "python"], registry=registry)
+        self.state_ok = Gauge(
+            "orcha_state_write_success",
+            "1 the last write to the state succeeded, 0 it is kept and tried again.",
+            registry=registry,
+        )
+        build = Gauge(
+            "orcha_build_info", "The version that runs.", ["version", "revision", "python"], registry=registry
+        )
         build.labels(self.version, self.revision, platform.python_version()).set(1)
         self.paused.set(0)
         self.state_ok.set(1)

@@ -22,7 +22,9 @@ def amount(resource: str | None, value: float | None, step: float | None = None)
     if value is None or resource is None:
         return "?" if resource else "–"
     decimal = resource not in BINARY or (step is not None and step % 2**20 != 0)
-    unit = {"cpu": " cores", "bandwidth": "bit/s", "storage": "B", "memory": "B"}.get(resource, f" {resource.rpartition('/')[2]}")
+    unit = {"cpu": " cores", "bandwidth": "bit/s", "storage": "B", "memory": "B"}.get(
+        resource, f" {resource.rpartition('/')[2]}"
+    )
     if resource == "cpu" or "/" in resource:
         return f"{value:,.4g}{unit}" if value < 1e4 else f"{value:,.0f}{unit}"
     return f"{format_quantity(value, binary=not decimal)}{unit}"
@@ -43,7 +45,14 @@ def status_table(view: View) -> RenderableType:
     manifests = view.get("manifests", {})
     if manifests.get("problems"):
         words = "\n".join(manifests["problems"])
-        parts.append(Panel(Text(words), title="the manifests were refused; the last good ones hold", border_style=BAD, title_align="left"))
+        parts.append(
+            Panel(
+                Text(words),
+                title="the manifests were refused; the last good ones hold",
+                border_style=BAD,
+                title_align="left",
+            )
+        )
     return Group(*parts)
 
 
@@ -83,7 +92,9 @@ def totals(rows: list[View]) -> tuple[Text, Text]:
 def workload_row(row: View, now: float) -> list[Text]:
     resource, step = row["resource"], row["step"]
     target = row.get("target")
-    moved = target is not None and row["allocated"] is not None and abs(target - row["allocated"]) > 1e-9 * max(1.0, target)
+    moved = (
+        target is not None and row["allocated"] is not None and abs(target - row["allocated"]) > 1e-9 * max(1.0, target)
+    )
     arrow = "↑ " if moved and target > row["allocated"] else "↓ " if moved else ""
     return [
         Text(row["key"], style="bold"),
@@ -95,7 +106,12 @@ def workload_row(row: View, now: float) -> list[Text]:
         Text(amount(resource, row["allocated"], step)),
         Text(amount(resource, row["used"], step)),
         Text(arrow + amount(resource, target, step) if target is not None else "", style=GOOD if moved else DIM),
-        Text(usd(row.get("next_step_usd_per_hour"), signed=True) if row.get("next_step_usd_per_hour") is not None else "", style=DIM),
+        Text(
+            usd(row.get("next_step_usd_per_hour"), signed=True)
+            if row.get("next_step_usd_per_hour") is not None
+            else "",
+            style=DIM,
+        ),
         Text(f"{format_duration(max(0.0, now - row['read_at']))} ago" if row["read_at"] else "never", style=DIM),
     ]
 
@@ -119,7 +135,10 @@ def policy_panel(policy: View, view: View) -> RenderableType:
         before, after = (amount(verdict["resource"], verdict[end], step) for end in ("from", "to"))
         lines.append(
             Text.assemble(
-                (f"  {verdict['workload']}: {before} → {after}", GOOD if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else STALE),
+                (
+                    f"  {verdict['workload']}: {before} → {after}",
+                    GOOD if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else STALE,
+                ),
                 f"  {verdict['sentence']}",
             )
         )
@@ -135,13 +154,21 @@ def plan_table(view: View) -> RenderableType:
     for policy in view["policies"]:
         found = policy["plan"]["opportunities"]
         if found:
-            parts.append(opportunities_table(policy["name"], found, {row["key"]: row["step"] for row in view["workloads"]}))
+            parts.append(
+                opportunities_table(policy["name"], found, {row["key"]: row["step"] for row in view["workloads"]})
+            )
         parts.append(Text(f"solver {policy['plan']['solver']}: {policy['plan']['why']}", style=DIM))
     return Group(*parts)
 
 
 def opportunities_table(name: str, found: Iterable[View], steps: dict[str, float | None]) -> Table:
-    table = Table(title=f"opportunities under policy {name}, best first", title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=f"opportunities under policy {name}, best first",
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for column in ("from", "to", "amount"):
         table.add_column(column, no_wrap=True)
     for column in ("USD/h low", "expected", "high", "sure"):

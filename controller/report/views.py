@@ -6,12 +6,15 @@ Unix seconds.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.model import Decision, Interval, Opportunity, Plan
 from controller.observe import Observation, Watched
+from controller.rows import RecordedDecision
 from exporters.reading import Reading
 
 View = dict[str, Any]
@@ -27,7 +30,12 @@ def numbers(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def status(
-    observation: Observation, watched: Mapping[str, Watched], decisions: Iterable[Decision], *, version: str, manifests: View
+    observation: Observation,
+    watched: Mapping[str, Watched],
+    decisions: Iterable[Decision],
+    *,
+    version: str,
+    manifests: View,
 ) -> View:
     """Everything at a glance: every workload, every policy's newest decision."""
     made = sorted(decisions, key=lambda decision: decision.plan.policy)
@@ -40,6 +48,35 @@ def status(
         "workloads": [workload(item, observation, judged.get(item.key)) for item in watched.values()],
         "policies": [policy(decision) for decision in made],
     }
+
+
+def status_of_store(
+    newest: Mapping[str, tuple[Reading | None, Reading | None]], policies: list[View], *, now: float
+) -> View:
+    """The same view from what a controller last wrote: no manifests are at hand, so no bounds are shown."""
+    rows = []
+    for key, (last, good) in sorted(newest.items()):
+        reading = good or last
+        if reading is None:
+            continue
+        resource = next(iter(sorted(reading.allocated)), None)
+        targets = [item["plan"]["targets"][key] for item in policies if key in item["plan"]["targets"]]
+        row: View = {
+            "key": key,
+            "node": reading.node,
+            "protocol": reading.protocol,
+            "resource": resource,
+            "step": None,
+            "min": None,
+            "max": None,
+            "up": last.up if last else None,
+            "failure": last.failure_message if last and not last.up else None,
+            "connection": str(last.connection) if last else "disconnected",
+            "read_at": good.at if good else None,
+            **figures(good, resource),
+        }
+        rows.append(row | ({"target": targets[0]} if targets else {}))
+    return {"at": now, "version": "", "complete": True, "manifests": {}, "workloads": rows, "policies": policies}
 
 
 def workload(item: Watched, observation: Observation, decision: Decision | None) -> View:
@@ -75,7 +112,7 @@ def workload(item: Watched, observation: Observation, decision: Decision | None)
 
 def figures(reading: Reading | None, resource: str | None) -> View:
     """What a reading that still counts says; all null where there is none."""
-    native = {token: rate for token, rate in reading.native.gross_per_hour.items() if token != "USD"} if reading else {}
+    native = {name: rate for name, rate in reading.native.gross_per_hour.items() if name != "USD"} if reading else {}
     return {
         "state": reading.state if reading else None,
         "healthy": reading.healthy if reading else None,
@@ -118,9 +155,26 @@ def policy(decision: Decision) -> View:
             for verdict in decision.verdicts
         ],
         "left_out": {
-            key: {"reason": str(reason), "sentence": sentence} for key, (reason, sentence) in sorted(decision.not_considered.items())
+            key: {"reason": str(reason), "sentence": sentence}
+            for key, (reason, sentence) in sorted(decision.not_considered.items())
         },
     }
+
+
+def recorded(decision: Decision) -> RecordedDecision:
+    """The decision as it is kept. Two are the same where they come to the same, whatever the digits of their gains."""
+    view = policy(decision)
+    moves = [(verdict["workload"], verdict["from"], verdict["to"], verdict["reason"]) for verdict in view["verdicts"]]
+    left_out = [(key, why["reason"]) for key, why in view["left_out"].items()]
+    same = json.dumps([view["reason"], view["mode"], moves, left_out, view["plan"]["targets"]])
+    return RecordedDecision(
+        policy=view["name"],
+        at=decision.plan.at,
+        fingerprint=hashlib.sha256(same.encode()).hexdigest(),
+        reason=view["reason"],
+        sentence=decision.sentence,
+        body=json.dumps(view, allow_nan=False),
+    )
 
 
 def plan_view(plan: Plan) -> View:
@@ -163,4 +217,8 @@ def opportunity(found: Opportunity) -> View:
 
 
 def interval(gain: Interval | None) -> View | None:
-    return None if gain is None else {"low": number(gain.low), "expected": number(gain.expected), "high": number(gain.high)}
+    return (
+        None
+        if gain is None
+        else {"low": number(gain.low), "expected": number(gain.expected), "high": number(gain.high)}
+    )

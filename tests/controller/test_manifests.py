@@ -121,7 +121,6 @@ WRONG = {
     "min-above-max": ("min: 1Ti", "min: 13Ti", "n.yaml:13: spec.workloads.storj.allocation.min: 13Ti is more than max 12Ti"),
     "step-zero": ('step: "1"', 'step: "0"', "n.yaml:19: spec.workloads.golem.allocation.step: 0 is no step"),
     "minima-above-capacity": ('cpu: "12"', 'cpu: "1"', "n.yaml:7: spec.capacity.cpu: the minima of the workloads need 2 of cpu, the node has 1"),
-    "max-above-capacity": ("storage: 16Ti", "storage: 10Ti", "allocation.max: 12Ti is more than the node's storage of 10Ti"),
     "no-such-protocol": ("protocol: golem", "protocol: gollem", "n.yaml:16: spec.workloads.golem.protocol: there is no protocol 'gollem'; there are golem, grass"),
     "credential-unknown": ("appKeyFile", "appkeyFile", "n.yaml:18: spec.workloads.golem.credentials.appkeyFile: unknown key; did you mean 'appKeyFile'?"),
     "credential-missing": ("credentials: {appKeyFile: /run/secrets/yagna-app-key}", "mode: Off", "spec.workloads.golem.credentials.appKeyFile: is missing"),

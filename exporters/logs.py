@@ -14,7 +14,12 @@ Format = Literal["auto", "console", "json"]
 def configure(log_format: Format = "auto", level: int = logging.INFO) -> None:
     """Send every log line to stderr, in the format that fits who reads it."""
     person = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer(pad_event_to=0) if person else structlog.processors.JSONRenderer()
+    plain = structlog.dev.plain_traceback  # a traceback with local variables could print a secret
+    renderer = (
+        structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=plain)
+        if person
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

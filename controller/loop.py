@@ -1,0 +1,170 @@
+"""Reconciler: the page that ties it together. Observe, remember, estimate, plan, guard, report; again.
+
+Level-based: every turn decides from what is, never from what changed. A step that fails is logged and tried again at
+the next turn; only a request to stop ends the loop. Nothing is changed on any node: what the guard lets pass is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+
+from controller.address import StoreError
+from controller.decide import decide
+from controller.history import History
+from controller.manifests import Manifests
+from controller.model import Decision
+from controller.observe import Observation, Source
+from controller.policy import AllocationPolicy
+from controller.report import views
+from controller.report.metrics import ControllerMetrics, render
+from controller.state import node_state, state_of
+from controller.store import Store
+from exporters.clock import Clock
+
+log = structlog.get_logger("orcha.loop")
+
+FIRST_LOOKS = 30.0
+"""Seconds that the first plan waits for a first look at every workload; a node that hangs must not hold it up for ever."""
+
+AskBlock = Callable[[str], Awaitable[str | None]]
+"""blockWhile's expression -> why it blocks, or None (controller/observe/promql.py)."""
+
+
+class Reconciler:
+    """One loop over all policies. Everything that it needs is handed in."""
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        source: Source,
+        history: History,
+        store: Store | None,
+        metrics: ControllerMetrics,
+        clock: Clock,
+        *,
+        ask_block: AskBlock,
+        rng: random.Random,
+    ) -> None:
+        self.manifests = manifests
+        self.observation = Observation(at=clock.time())
+        self.decisions: dict[str, Decision] = {}
+        self._source, self._history, self._store = source, history, store
+        self._metrics, self._clock, self._ask_block, self._rng = metrics, clock, ask_block, rng
+        self._due: dict[tuple[str, str], float] = {}
+        self._write_failed = False
+        self._began = clock.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Turn until asked to stop."""
+        while not stop.is_set():
+            await self.turn()
+            pause = asyncio.create_task(self._clock.sleep(self._pause()))
+            asked = asyncio.create_task(stop.wait())
+            await asyncio.wait({pause, asked}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (pause, asked):
+                task.cancel()
+
+    async def turn(self) -> None:
+        """One turn that never raises: what failed is said, and tried again at the next."""
+        try:
+            await self.reconcile()
+            self._metrics.heartbeat.set(self._clock.time())
+        except Exception:
+            log.exception("a turn of the loop failed; nothing was changed; please report this as a bug")
+
+    async def reconcile(self) -> None:
+        with self._step("observe"):
+            self.observation = await self._source.observe()
+            for reading in self.observation.fresh:
+                self._history.add(reading)
+        for policy in self.manifests.policies:
+            if policy.spec.mode == "Off":
+                self.decisions.pop(policy.name, None)
+            elif self._is_due(policy, "plan", policy.spec.reconcile.plan):
+                await self._decide(policy)
+        with self._step("report"):
+            await self._remember()
+
+    async def _decide(self, policy: AllocationPolicy) -> None:
+        """Estimate, plan and guard, in a thread: it is arithmetic, and scrapes must not wait for it."""
+        expression = policy.spec.limits.block_while
+        state = state_of(
+            policy,
+            self.manifests.nodes_of(policy),
+            self.observation,
+            self._source.watched,
+            self._history.blocks,
+            blocked=await self._ask_block(expression) if expression else None,
+        )
+        with self._step("plan"):
+            decision = await asyncio.to_thread(decide, state)
+        self.decisions[policy.name] = decision
+        self._metrics.count(decision)
+        nodes = [node_state(node) for node in self.manifests.nodes]
+        self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes)
+        self._record(decision)
+        log.info(decision.sentence, policy=policy.name, reason=str(decision.reason))
+
+    def _record(self, decision: Decision) -> None:
+        if self._store is not None:
+            self._store.note_decision(views.recorded(decision))
+
+    async def _remember(self) -> None:
+        """Write what is new. A state that cannot be written loses nothing: it is kept, said, and tried again."""
+        if self._store is None:
+            return
+        try:
+            await self._history.flush(self._store, self.observation.at)
+        except StoreError as exc:
+            if not self._write_failed:
+                log.error("history is kept in memory for now", why=str(exc))
+            self._write_failed = True
+            self._metrics.state_ok.set(0)
+            return
+        if self._write_failed:
+            log.info("history is written again")
+        self._write_failed = False
+        self._metrics.state_ok.set(1)
+
+    def replace(self, manifests: Manifests) -> None:
+        """New manifests are in force: decide anew at the next turn."""
+        self.manifests = manifests
+        self._due.clear()
+        names = {policy.name for policy in manifests.policies}
+        self.decisions = {name: decision for name, decision in self.decisions.items() if name in names}
+        self._metrics.policies(names)
+
+    def _is_due(self, policy: AllocationPolicy, step: str, interval: float) -> bool:
+        now, name = self._clock.monotonic(), (policy.name, step)
+        if now < self._due.get(name, 0.0) or not (self.observation.complete or now - self._began > FIRST_LOOKS):
+            return False
+        self._due[name] = now + self._jittered(interval, policy.spec.reconcile.jitter)
+        return True
+
+    def _pause(self) -> float:
+        """Until the next turn: the shortest `observe` of all policies, with jitter (G9)."""
+        intervals = [policy.spec.reconcile for policy in self.manifests.policies]
+        shortest = min((each.observe for each in intervals), default=5.0)
+        return self._jittered(shortest, max((each.jitter for each in intervals), default=0.1))
+
+    def _jittered(self, seconds: float, share: float) -> float:
+        return seconds * (1.0 + share * self._rng.uniform(-1.0, 1.0))
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._metrics.duration.labels(name).observe(max(0.0, self._clock.monotonic() - began))
+
+    def view(self, version: str, reloads: views.View) -> views.View:
+        """What is shown of all this (controller/report/views.py)."""
+        return views.status(
+            self.observation, self._source.watched, self.decisions.values(), version=version, manifests=reloads
+        )

@@ -1,0 +1,133 @@
+"""Commands that look once and end: `orcha plan`, `orcha status`. Wiring; the decisions are those of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from controller.address import StoreError
+from controller.decide import decide
+from controller.history import History
+from controller.manifests import Manifests
+from controller.observe.embedded import Embedded
+from controller.observe.promql import blocked
+from controller.report import views
+from controller.samples import Kept
+from controller.state import state_of
+from controller.store import Store
+from exporters.clock import SystemClock
+from exporters.collector import Collector
+from exporters.poller import open_client
+from exporters.session import HttpSession
+
+DEFAULT_STATE = "sqlite:///orcha.db"
+LONGEST_LOOK = 120.0
+
+
+class CouldNot(Exception):
+    """What an operator can mend; `str()` is the one sentence that says how. Exit code 2."""
+
+
+def state_url(found: Manifests, given: str | None) -> str:
+    """Where the state is: the command line's word, else Settings', else the default. Raises CouldNot."""
+    spec = found.settings.spec
+    if given or spec.state:
+        return given or str(spec.state)
+    if spec.state_file:
+        try:
+            return Path(spec.state_file).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise CouldNot(f"{spec.state_file} (Settings spec.stateFile) cannot be read ({exc.strerror})") from exc
+    return DEFAULT_STATE
+
+
+async def plan_once(
+    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, version: str
+) -> views.View:
+    """Look at every node once and decide, with the history of the state where there is one."""
+    clock = SystemClock()
+    async with open_client() as client:
+        source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
+        try:
+            history = History(
+                [Kept.of(workload) for workload in source.workloads], retention=found.settings.spec.retention
+            )
+            await _remembered(history, state_url(found, state), named=state is not None, now=clock.time())
+            await source.first_prices()
+            observation = await source.observe(patience=LONGEST_LOOK)
+            for reading in observation.fresh:
+                history.add(reading)
+            decisions = []
+            for policy in found.policies:
+                expression = policy.spec.limits.block_while
+                why = await blocked(client, found.settings.spec.prometheus_url, expression) if expression else None
+                nodes = found.nodes_of(policy)
+                made = state_of(policy, nodes, observation, source.watched, history.blocks, blocked=why)
+                decisions.append(await asyncio.to_thread(decide, made))
+        finally:
+            await source.close()
+    manifests = {"sha256": found.sha256, "problems": []}
+    return views.status(observation, source.watched, decisions, version=version, manifests=manifests)
+
+
+async def _remembered(history: History, url: str, *, named: bool, now: float) -> None:
+    """Bring back what the state knows; without one that was named, there is just no history."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not named and not path.exists():
+        return
+    try:
+        store = await Store.open(url, write=False)
+        try:
+            await history.restore(store, now)
+        finally:
+            await store.close()
+    except StoreError as exc:
+        raise CouldNot(str(exc)) from exc
+
+
+async def status_from_api(api: str, token_file: Path | None) -> views.View:
+    """What a running controller shows. Raises CouldNot."""
+    headers = {}
+    if token_file is not None:
+        try:
+            headers["Authorization"] = f"Bearer {token_file.read_text(encoding='utf-8').strip()}"
+        except OSError as exc:
+            raise CouldNot(f"the token file {token_file} cannot be read ({exc.strerror})") from exc
+    url = f"{api.rstrip('/')}/api/v1/status"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as client,
+            client.get(url, headers=headers) as got,
+        ):
+            if got.status in {401, 403}:
+                raise CouldNot(f"{api} wants a token ({(await got.text()).strip()}); name its file with --token-file")
+            if got.status != 200:
+                raise CouldNot(f"{url} answered HTTP {got.status}; is this an orcha controller?")
+            view: Any = await got.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+        sentence = (
+            f"no controller answers at {api} ({type(exc).__name__}); start one with orcha run, or name --api or --state"
+        )
+        raise CouldNot(sentence) from exc
+    if not isinstance(view, dict) or "workloads" not in view:
+        raise CouldNot(f"{url} answered something else than a status; is this an orcha controller?")
+    return view
+
+
+async def status_from_state(url: str) -> views.View:
+    """What a controller last wrote into its state. Raises CouldNot."""
+    try:
+        store = await Store.open(url, write=False)
+        try:
+            newest, decisions = await store.newest(), await store.last_decisions()
+        finally:
+            await store.close()
+    except StoreError as exc:
+        raise CouldNot(str(exc)) from exc
+    policies = [json.loads(decisions[name].body) for name in sorted(decisions)]
+    return views.status_of_store(newest, policies, now=SystemClock().time())

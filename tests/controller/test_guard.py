@@ -1,0 +1,332 @@
+"""The guard: one row for every reason, what becomes of companions, and that it fails closed."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from controller.guard import guard
+from controller.model import Move, Plan, Reason, Verdict
+from exporters.reading import Connection, Native
+from exporters.traits import CurveKind, Traits
+from tests.controller import worlds
+from tests.controller.worlds import HOUR, NOW, allocation, always, line, policy, reading, state, workload
+
+
+def move(key, from_, to, gain=0.05, cost=0.0, resource="cpu"):
+    return Move(key, key.split("/")[0], resource, from_, to, gain, cost)
+
+
+def plan(*moves):
+    return Plan(
+        policy="default",
+        at=NOW,
+        solver="WaterFilling",
+        why="",
+        targets={m.key: m.to for m in moves},
+        current={m.key: m.from_ for m in moves},
+        moves=moves,
+        rate_now=1.0,
+        gain=None,
+        cost_usd=0.0,
+        net_benefit_usd=None,
+        roi=None,
+        confidence=None,
+        gap=0.0,
+        rounding_loss=0.0,
+        opportunities=(),
+        horizon=2 * HOUR,
+    )
+
+
+GOLEM, AKASH = "rack-1/golem", "rack-1/akash"
+
+
+def a_world(spec=None, *, golem=None, akash=None, nodes=None, more=(), **facts):
+    """Golem and akash have 6 of 12 cores each."""
+    pair = [
+        worlds.changed(workload(GOLEM, 6.0, always(6.0, full=True), protocol="golem"), **(golem or {})),
+        worlds.changed(workload(AKASH, 6.0, always(2.0), used=2.0), **(akash or {})),
+    ]
+    return state([*pair, *more], nodes, spec=policy() if spec is None else spec, **facts)
+
+
+CURVES = {
+    GOLEM: line(GOLEM, [0, 6, 12], [0.0, 0.2, 0.4]),
+    AKASH: line(AKASH, [0, 2, 12], [0.0, 0.06, 0.06]),
+}
+TRANSFER = plan(move(AKASH, 6.0, 4.0, 0.0), move(GOLEM, 6.0, 8.0, 0.0667))
+
+
+def judged(world, proposed=TRANSFER, curves=None):
+    return {v.move.key: v for v in guard(world, proposed, CURVES if curves is None else curves)}
+
+
+def said(**changes):
+    """The reading of golem, otherwise."""
+    return {"reading": worlds.changed(reading(GOLEM, 6.0, used=6.0, protocol="golem"), **changes)}
+
+
+DOWN = {"reading": worlds.changed(reading(GOLEM, 6.0), up=False, failure="timeout")}
+NOWHERE = {"reading": None, "last_good": None}
+NAMELESS = {"reading": reading(GOLEM, 6.0, net=None, native=Native({"GLM": 1.0}))}
+UNTOLD = {"reading": worlds.changed(reading(GOLEM, 6.0), allocated={})}
+FREEZE = [{"cron": "0 7 * * *", "duration": "3h"}]  # NOW is 08:00 UTC
+STORED = Traits(curve=CurveKind.DEMAND, resource="cpu", irreversible=True)
+
+
+CASES = [
+        (a_world(), Reason.ALLOWED, "6 → 8 cpu: +0.06667 USD/h"),
+        (a_world(paused=True), Reason.PAUSED, "policy default is paused"),
+        (a_world(policy(mode="Off")), Reason.MODE_OFF, "policy default is in mode Off"),
+        (a_world(golem={"mode": "Off"}), Reason.MODE_OFF, "rack-1/golem is in mode Off"),
+        (a_world(policy(mode="Suggest")), Reason.MODE_SUGGEST, "mode Suggest only shows it"),
+        (a_world(policy(mode="Approve"), golem={"mode": "Suggest"}), Reason.MODE_SUGGEST, "mode Suggest only shows it"),
+        (a_world(policy(mode="Approve")), Reason.ALLOWED, "100% sure"),
+        (a_world(golem=DOWN, akash=DOWN), Reason.CIRCUIT_OPEN, "2 of 2 workloads are unhealthy or unread, more than 50%"),
+        (a_world(policy(maxUnhealthyShare=0.1), golem=said(healthy=False)), Reason.CIRCUIT_OPEN, "1 of 2 workloads"),
+        (a_world(blocked="ALERTS fires"), Reason.BLOCKED, "blockWhile of policy default holds: ALERTS fires"),
+        (a_world(policy(freezeWindows=FREEZE)), Reason.FREEZE_WINDOW, "open until 2027-01-15 10:00 UTC"),
+        (a_world(programs_last_hour=4), Reason.RATE_LIMIT, "4 programs ran in the last hour, of 4 allowed"),
+        (a_world(policy(objective={"strategy": "Interval"}), last_program_at=NOW - HOUR), Reason.RATE_LIMIT, "moves every 1d"),
+        (a_world(golem=DOWN), Reason.DISCONNECTED, "cannot be read (timeout)"),
+        (a_world(golem=NOWHERE), Reason.DISCONNECTED, "was not read yet"),
+        (a_world(golem=said(connection=Connection.FAILED)), Reason.DISCONNECTED, "is failed"),
+        (a_world(golem=said(at=NOW - 301)), Reason.STALE, "was last read 5m1s ago; a reading counts for 5m"),
+        (a_world(golem=said(at=NOW + 4e9)), Reason.STALE, "ahead of now"),
+        (a_world(golem=said(at=float("nan"))), Reason.STALE, "at an unknown time"),
+        (a_world(golem=said(healthy=False, state="suspended")), Reason.UNHEALTHY, "not well (state suspended)"),
+        (a_world(golem=said(earning_stalled=True)), Reason.UNHEALTHY, "runs but earns nothing"),
+        (a_world(golem=UNTOLD), Reason.UNKNOWN_ALLOCATION, "does not say how much cpu it has now"),
+        (a_world(golem=said(allocated={"cpu": float("nan")})), Reason.UNKNOWN_ALLOCATION, "does not say how much"),
+        (a_world(golem=NAMELESS), Reason.UNPRICED, "no known worth in USD (it counts in GLM)"),
+        (a_world(golem={"blocks": None}), Reason.NO_HISTORY, "observed for 0s of the 2h"),
+        (a_world(golem={"blocks": always(6.0, hours=1)}), Reason.NO_HISTORY, "observed for 1h of the 2h"),
+        (a_world(golem=said(autonomous="an autostaker")), Reason.OTHER_CONTROLLER, "another controller: an autostaker"),
+        (a_world(golem={"manual_change_at": NOW - 60}), Reason.MANUAL_CHANGE, "was changed by hand at 2027-01-15 07:59 UTC"),
+        (
+            a_world(golem={"allocation": allocation(protect_until=datetime(2027, 1, 16, tzinfo=UTC))}),
+            Reason.PROTECTED, "is protected until 2027-01-16 00:00 UTC",
+        ),
+        (a_world(golem={"last_moved": NOW - 600}), Reason.HOLD, "was moved 10m ago; it is held for 1h"),
+        (a_world(golem={"last_moved": NOW + 600}), Reason.HOLD, "was moved 0s ago"),
+        (a_world(golem=said(allocated={"cpu": 5.0})), Reason.STALE, "made when rack-1/golem had 6 cpu; it has 5"),
+        (a_world(golem={"allocation": allocation(freeze="grow")}), Reason.DIRECTION_FROZEN, "freeze: grow"),
+        (a_world(policy(maxStepPercent=10)), Reason.STEP_LIMIT, "by 2 cpu is more than the 1.2 allowed at once"),
+        (a_world(golem={"allocation": allocation(high=7)}), Reason.BOUNDS, "to 8 cpu is outside 0 to 7"),
+        (a_world(golem={"allocation": allocation(low=0.5)}), Reason.BOUNDS, "is off its step grid"),
+        (a_world(golem={"traits": Traits(curve=CurveKind.DEMAND, min_allocation=9)}), Reason.BOUNDS, "outside 9 to 12"),
+        (a_world(golem={"allocation": None}), Reason.BOUNDS, "declares no allocation"),
+        (a_world(nodes=[worlds.node(cpu=11)]), Reason.CAPACITY, "12 of 11 cpu would be held on rack-1"),
+        (a_world(nodes=[worlds.node(memory=11)]), Reason.STEP_LIMIT, "more than the 1 allowed"),
+        (
+            a_world(policy(constraints=[{"protocol": "golem", "maxShare": 0.6}])),
+            Reason.INFEASIBLE, "constraint golem maxShare of cpu would be broken by 800m",
+        ),
+        (a_world(policy(minImprovement={"percent": 50})), Reason.LOW_GAIN, "less than the 0.13 that a change must bring"),
+        (a_world(policy(minImprovement={"usdPerHour": 0.25})), Reason.LOW_GAIN, "less than the 0.25"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("world", "reason", "words"), CASES, ids=[f"{reason.value}: {words}" for _, reason, words in CASES]
+)
+def test_every_reason_has_its_case(world, reason, words):
+    verdict = judged(world)[GOLEM]
+    assert verdict.reason is reason, verdict.sentence
+    assert words in verdict.sentence
+    assert verdict.allowed is (reason is Reason.ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("akash", "to", "reason", "words"),
+    [
+        ({"allocation": allocation(freeze="shrink")}, 4.0, Reason.DIRECTION_FROZEN, "freeze: shrink"),
+        (
+            {"reading": worlds.changed(reading(AKASH, 6.0), irreversible={"cpu": 5.0})},
+            4.0,
+            Reason.IRREVERSIBLE,
+            "uses 5 cpu that cannot",
+        ),
+        (
+            {"reading": worlds.changed(reading(AKASH, 6.0), irreversible={"cpu": float("nan")})},
+            4.0,
+            Reason.IRREVERSIBLE,
+            "uses 6 cpu",
+        ),
+        ({"traits": STORED, "reading": reading(AKASH, 6.0, used=5.0)}, 4.0, Reason.IRREVERSIBLE, "may not shrink to 4"),
+        ({"traits": STORED, "reading": reading(AKASH, 6.0)}, 4.0, Reason.IRREVERSIBLE, "uses 6 cpu"),
+        ({}, float("nan"), Reason.BOUNDS, "an unknown amount"),
+        ({}, -1.0, Reason.BOUNDS, "outside"),
+    ],
+    ids=[
+        "frozen",
+        "in use for good",
+        "use for good not a number",
+        "used for good by trait",
+        "use unknown",
+        "not a number",
+        "negative",
+    ],
+)
+def test_a_shrink_has_reasons_of_its_own(akash, to, reason, words):
+    verdict = judged(a_world(akash=akash), plan(move(AKASH, 6.0, to, 0.0)))[AKASH]
+    assert verdict.reason is reason, verdict.sentence
+    assert words in verdict.sentence
+
+
+def test_a_move_that_does_not_pay_back_within_the_horizon_is_refused():
+    dear = plan(move(AKASH, 6.0, 4.0, 0.0), move(GOLEM, 6.0, 8.0, 0.0667, cost=0.125))
+    verdict = judged(a_world(), dear)[GOLEM]
+    assert verdict.reason is Reason.NO_PAYBACK
+    assert "would earn 0.1333 USD within 2h and cost 0.125" in verdict.sentence
+
+
+def test_a_gain_that_holds_in_too_few_replicates_is_refused():
+    rows = np.array([[0, 0.2, 0.4]] * 6 + [[0, 0.2, 0.1]] * 4)
+    verdict = judged(a_world(), curves=CURVES | {GOLEM: line(GOLEM, [0, 6, 12], [0, 0.2, 0.4], replicates=rows)})[GOLEM]
+    assert verdict.reason is Reason.LOW_CONFIDENCE
+    assert "60% sure that it pays, of 70% asked for" in verdict.sentence
+
+
+def test_a_loss_is_a_low_gain():
+    assert judged(a_world(), plan(move(GOLEM, 6.0, 5.0, -0.03)))[GOLEM].reason is Reason.LOW_GAIN
+
+
+def test_a_move_without_a_curve_is_refused():
+    assert judged(a_world(), curves={AKASH: CURVES[AKASH]})[GOLEM].reason is Reason.NO_HISTORY
+
+
+def test_a_workload_that_is_gone_is_infeasible():
+    gone = judged(a_world(), plan(move("rack-1/gone", 1.0, 2.0)))["rack-1/gone"]
+    assert gone.reason is Reason.INFEASIBLE
+
+
+def test_a_move_of_a_resource_that_is_not_allocated_any_more_is_out_of_bounds():
+    assert judged(a_world(), plan(move(GOLEM, 6.0, 8.0, resource="memory")))[GOLEM].reason is Reason.BOUNDS
+
+
+# --- companions
+
+
+def test_a_grow_is_refused_with_the_shrink_that_was_to_make_room_for_it():
+    verdicts = judged(a_world(akash={"last_moved": NOW - 60}))
+    assert verdicts[AKASH].reason is Reason.HOLD
+    assert verdicts[GOLEM].reason is Reason.COMPANION_REFUSED
+    assert "14 of 12 cpu would be held on rack-1 without the move of rack-1/akash" in verdicts[GOLEM].sentence
+
+
+def test_a_shrink_is_refused_with_the_grow_that_it_was_to_make_room_for():
+    verdicts = judged(a_world(golem={"last_moved": NOW - 60}))
+    assert verdicts[GOLEM].reason is Reason.HOLD
+    assert verdicts[AKASH].reason is Reason.COMPANION_REFUSED
+    assert "would make room for rack-1/golem" in verdicts[AKASH].sentence
+
+
+def test_a_grow_that_fits_without_the_refused_shrink_goes_on():
+    roomy = a_world(nodes=[worlds.node(cpu=20)], akash={"last_moved": NOW - 60})
+    assert judged(roomy)[GOLEM].reason is Reason.ALLOWED
+
+
+def test_of_two_grows_the_one_that_earns_less_gives_way():
+    third = workload("rack-1/third", 0.0, always(1.0), used=0.0)
+    curves = CURVES | {"rack-1/third": line("rack-1/third", [0, 12], [0, 0.6])}
+    moves = plan(move(AKASH, 6.0, 4.0, 0.0), move(GOLEM, 6.0, 7.0, 0.033), move("rack-1/third", 0.0, 1.0, 0.05))
+    held = a_world(nodes=[worlds.node(cpu=13)], akash={"last_moved": NOW - 60}, more=[third])
+    verdicts = judged(held, moves, curves)
+    assert verdicts["rack-1/third"].reason is Reason.ALLOWED
+    assert verdicts[GOLEM].reason is Reason.COMPANION_REFUSED
+
+
+def test_moves_that_share_nothing_do_not_depend_on_each_other():
+    disk = workload(
+        "rack-1/storj",
+        2.0,
+        always(2.0),
+        traits=worlds.FILL,
+        bounds=allocation("storage", 1, 10, 1),
+        used=2.0,
+    )
+    curves = CURVES | {"rack-1/storj": line("rack-1/storj", [2, 10], [0.1, 0.9], resource="storage")}
+    world = a_world(akash={"last_moved": NOW - 60}, more=[disk], nodes=[worlds.node(cpu=12, storage=10)])
+    moves = plan(*TRANSFER.moves, move("rack-1/storj", 2.0, 4.0, 0.2, resource="storage"))
+    verdicts = judged(world, moves, curves)
+    assert verdicts[GOLEM].reason is Reason.COMPANION_REFUSED
+    assert verdicts["rack-1/storj"].reason is Reason.ALLOWED
+
+
+def test_companions_share_what_goes_along_with_their_resource():
+    # golem takes memory with its cores; there is room for the cores and not for the memory
+    greedy = {"allocation": allocation(**{"with": {"memory": 2.0}})}
+    verdicts = judged(a_world(golem=greedy, nodes=[worlds.node(cpu=20, memory=13)]))
+    assert verdicts[GOLEM].reason is Reason.CAPACITY
+    assert "16 of 13 memory" in verdicts[GOLEM].sentence
+
+
+def test_somebody_who_does_not_say_what_it_holds_blocks_its_resource_for_all():
+    silent = workload("rack-1/silent", 1.0, read=worlds.changed(reading("rack-1/silent", 1.0), allocated={}))
+    verdict = judged(a_world(more=[silent]))[GOLEM]
+    assert verdict.reason is Reason.UNKNOWN_ALLOCATION
+    assert "how much cpu rack-1/silent holds" in verdict.sentence
+
+
+def test_a_constraint_that_is_broken_already_may_be_mended_but_not_broken_further():
+    spec = policy(constraints=[{"protocol": "golem", "maxShare": 0.4}])
+    worse = judged(a_world(spec))
+    assert worse[GOLEM].reason is Reason.INFEASIBLE
+    curves = CURVES | {GOLEM: line(GOLEM, [0, 6, 12], [0.3, 0.2, 0.1])}
+    better = judged(a_world(spec), plan(move(GOLEM, 6.0, 5.0, 0.0167)), curves)
+    assert better[GOLEM].reason is Reason.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("constraint", "words"),
+    [
+        ({"maxTotal": 7}, "maxTotal of cpu would be broken by 1"),
+        ({"maxShare": 0.5}, "maxShare of cpu would be broken by 2"),
+    ],
+)
+def test_constraints_hold_over_all_nodes_of_the_policy(constraint, words):
+    verdict = judged(a_world(policy(constraints=[{"protocol": "golem"} | constraint])))[GOLEM]
+    assert (verdict.reason, words in verdict.sentence) == (Reason.INFEASIBLE, True)
+
+
+def test_a_protocol_may_not_start_more_often_than_allowed():
+    idle = worlds.changed(workload("rack-1/idle", 0.0, always(0.0), protocol="golem", used=0.0))
+    world = a_world(
+        policy(constraints=[{"protocol": "golem", "maxCount": 1}]), more=[idle], nodes=[worlds.node(cpu=20)]
+    )
+    curves = CURVES | {"rack-1/idle": line("rack-1/idle", [0, 12], [0, 1])}
+    verdict = judged(world, plan(move("rack-1/idle", 0.0, 1.0)), curves)["rack-1/idle"]
+    assert (verdict.reason, "maxCount" in verdict.sentence) == (Reason.INFEASIBLE, True)
+
+
+# --- failing sources
+
+
+def test_the_last_good_reading_counts_as_long_as_the_policy_says():
+    good = reading(GOLEM, 6.0, used=6.0, now=NOW - 500)
+    down = {"reading": worlds.changed(reading(GOLEM, 6.0), up=False, failure="timeout"), "last_good": good}
+    assert judged(a_world(golem=down))[GOLEM].reason is Reason.DISCONNECTED
+    assert judged(a_world(policy(onSourceFailure={"lastGood": "15m"}), golem=down))[GOLEM].reason is Reason.ALLOWED
+    assert judged(a_world(policy(onSourceFailure={"lastGood": "5m"}), golem=down))[GOLEM].reason is Reason.DISCONNECTED
+
+
+def test_one_unhealthy_workload_of_two_does_not_open_the_circuit():
+    assert judged(a_world(golem=said(healthy=False)))[GOLEM].reason is Reason.UNHEALTHY
+
+
+def test_an_unknown_health_is_no_sickness():
+    assert judged(a_world(golem=said(healthy=None)))[GOLEM].reason is Reason.ALLOWED
+
+
+def test_verdicts_come_in_the_order_of_the_moves_and_an_empty_plan_has_none():
+    assert [v.move for v in guard(a_world(), TRANSFER, CURVES)] == list(TRANSFER.moves)
+    assert guard(a_world(), plan(), CURVES) == ()
+
+
+def test_every_sentence_has_no_line_break_and_ends_without_a_stop():
+    for verdict in guard(a_world(), TRANSFER, CURVES):
+        assert isinstance(verdict, Verdict)
+        assert "\n" not in verdict.sentence
+        assert not verdict.sentence.endswith(".")

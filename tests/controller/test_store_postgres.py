@@ -1,0 +1,100 @@
+"""The same store in PostgreSQL: a real server of this test's own, on a socket in a temporary directory.
+
+Needs PostgreSQL's programs and the extra `postgres`; skipped where either is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from controller.address import StoreLocked, StoreRefused
+from controller.history import DAY, History, period
+from controller.rows import Change, Event, RecordedDecision
+from controller.samples import Kept
+from controller.store import Store
+from exporters.reading import Reading
+
+T = 4_000_000_000.0 // 3600 * 3600  # after 2038: 4-byte seconds would overflow
+KEPT = Kept("rack-1/golem", "cpu", stale_after=210.0, step=1.0, max=10.0)
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name) or next((str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
+
+
+without_asyncpg = pytest.mark.skipif(importlib.util.find_spec("asyncpg") is None, reason="tool missing: asyncpg (the extra postgres)")
+without_server = pytest.mark.skipif(_program("initdb") is None or _program("pg_ctl") is None, reason="tool missing: postgresql")
+
+
+def look(at: float, used: float) -> Reading:
+    return Reading("rack-1", "golem", "golem", at, used={"cpu": used}, allocated={"cpu": 8.0}, net_usd_per_hour=0.1)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The URL of an empty database. The server refuses to run as root, so there it runs as nobody."""
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as name:
+        if user:
+            os.chown(name, 65534, 65534)
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 60, "cwd": name, **user}
+        data = f"{name}/data"
+        subprocess.run([_program("initdb"), "-D", data, "-U", "orcha", "-A", "trust", "--no-sync"], **quiet)
+        options = f"-k {name} -c listen_addresses='' -c fsync=off"
+        subprocess.run([_program("pg_ctl"), "-D", data, "-w", "-l", f"{name}/log", "-o", options, "start"], **quiet)
+        try:
+            yield f"postgresql://orcha@/postgres?host={name}"
+        finally:
+            subprocess.run([_program("pg_ctl"), "-D", data, "-m", "immediate", "stop"], **quiet)
+
+
+@without_asyncpg
+@without_server
+async def test_history_survives_a_restart_in_postgresql(server):
+    store = await Store.open(server)
+    history = History([KEPT])
+    for i in range(int(DAY + 7200) // 60):
+        history.add(look(T + 60.0 * i, i % 9))
+    now = T + DAY + 7200
+    store.note_event(Event(now, "Started", "orcha", "orcha started"))
+    store.note_decision(RecordedDecision("default", now, "a", "LowGain", "stay", "{}"))
+    store.note_change(KEPT.key, Change(expected=8.0))
+    await history.flush(store, now)
+    await history.flush(store, now + 4000)
+    with pytest.raises(StoreLocked, match="another orcha already writes"):
+        await Store.open(server)
+    reader = await Store.open(server, write=False)
+    again = History([KEPT])
+    await again.restore(reader, now)
+    one, other = history.blocks(KEPT.key, now), again.blocks(KEPT.key, now)
+    assert (one.exact == other.exact).all()
+    assert (one.censored == other.censored).all()
+    assert (one.usd == other.usd).all()
+    assert (await period(reader, KEPT.key, T, now)).exposure == pytest.approx(one.exposure)
+    assert (await reader.last_decisions())["default"].at == now
+    assert await reader.changes() == {KEPT.key: Change(expected=8.0)}
+    assert [event.kind for event in await reader.events(T, now + 1)] == ["Started"]
+    await reader.close()
+    await store.close()
+    again_writing = await Store.open(server)
+    await again_writing.close()
+
+
+@without_asyncpg
+async def test_a_database_that_cannot_be_reached_is_named_without_its_password(free_port):
+    with pytest.raises(StoreRefused, match="cannot be reached") as found:
+        await Store.open(f"postgresql://orcha:hunter2@127.0.0.1:{free_port()}/orcha")
+    assert "hunter2" not in str(found.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("asyncpg") is not None, reason="asyncpg is installed")
+async def test_without_the_extra_its_name_is_said():
+    with pytest.raises(StoreRefused, match=r"pip install 'orcha\[postgres\]'"):
+        await Store.open("postgresql://orcha:hunter2@127.0.0.1/orcha")
