@@ -135,6 +135,14 @@ def test_one_newcomer_does_not_keep_the_others_from_moving():
     assert "not considered: 1 NoHistory (rack-1/new)" in found.sentence
 
 
+def test_use_that_is_never_told_has_no_date_at_which_it_will_be_known():
+    seen = always(6.0)
+    blind = replace(seen, exact=seen.exact * 0, censored=seen.censored * 0)
+    found = decide(with_(with_(competing(), GOLEM, blocks=blind), AKASH, blocks=blind))
+    assert (found.reason, found.ready_at) == (Reason.NO_HISTORY, None)
+    assert "was never seen" in found.sentence
+
+
 DOWN = replace(reading(AKASH, 6.0), up=False, failure="unreachable")
 NAMELESS = reading(AKASH, 6.0, net=None, used=2.0, native=Native({"AKT": 1.0}))
 
@@ -164,6 +172,13 @@ def test_who_cannot_be_planned_on_keeps_what_it_has_and_the_others_move_around_i
     assert found.plan.targets["rack-1/third"] == 0.0
     if reason is not None:
         assert found.not_considered[AKASH][0] is reason
+
+
+def test_where_nobody_may_act_the_suggestion_is_still_made():
+    world = with_(with_(competing(spec=policy()), GOLEM, mode="Suggest"), AKASH, mode="Suggest")
+    found = decide(world)
+    assert found.reason is Reason.MODE_SUGGEST
+    assert found.plan.targets == {AKASH: 4.0, GOLEM: 8.0}
 
 
 def test_an_unknown_allocation_keeps_its_node_from_planning_that_resource():
@@ -399,13 +414,20 @@ def test_every_target_fits_and_keeps_to_bounds_grid_steps_and_what_cannot_be_tak
         assert abs(move.to - move.from_) <= limit * (1 + 1e-9)
         assert move.grows or move.to >= it.reading.irreversible.get("cpu", 0.0)
         assert it.last_moved is None
-        assert it.mode is None
+        assert it.mode != "Off"
 
 
 @OFTEN
 @given(worlds_of_chance())
 def test_the_guard_finds_nothing_structural_to_refuse_in_a_fresh_plan(world):
-    economic = {Reason.ALLOWED, Reason.LOW_GAIN, Reason.NO_PAYBACK, Reason.LOW_CONFIDENCE, Reason.CIRCUIT_OPEN}
+    economic = {
+        Reason.ALLOWED,
+        Reason.MODE_SUGGEST,
+        Reason.LOW_GAIN,
+        Reason.NO_PAYBACK,
+        Reason.LOW_CONFIDENCE,
+        Reason.CIRCUIT_OPEN,
+    }
     for verdict in decide(world).verdicts:
         assert verdict.reason in economic, verdict.sentence
 
@@ -421,6 +443,25 @@ def test_the_order_of_the_input_does_not_matter(world, chance):
     assert one.plan.opportunities == other.plan.opportunities
     assert one.verdicts == other.verdicts
     assert one.sentence == other.sentence
+
+
+def in_another_currency(world, rate):
+    """The same world with all its money counted in something worth 1 / rate dollars."""
+
+    def paid(w):
+        read = replace(w.reading, net_usd_per_hour=w.reading.net_usd_per_hour * rate)
+        return replace(w, reading=read, last_good=read, blocks=replace(w.blocks, usd=w.blocks.usd * rate))
+
+    return replace(world, workloads=tuple(paid(w) for w in world.workloads))
+
+
+@settings(OFTEN, max_examples=30)
+@given(worlds_of_chance(), st.sampled_from([2.0**-10, 8.0]))
+def test_counting_all_money_in_another_currency_changes_the_gain_and_nothing_else(world, rate):
+    one, other = decide(world).plan, decide(in_another_currency(world, rate)).plan
+    assert other.targets == one.targets
+    if one.gain is not None:
+        assert other.gain.expected == pytest.approx(one.gain.expected * rate)
 
 
 @settings(OFTEN, max_examples=20)

@@ -238,6 +238,18 @@ def test_of_two_grows_the_one_that_earns_less_gives_way():
     assert verdicts[GOLEM].reason is Reason.COMPANION_REFUSED
 
 
+def test_a_grow_does_without_a_shrink_that_is_only_shown():
+    verdicts = judged(a_world(akash={"mode": "Suggest"}))
+    assert verdicts[AKASH].reason is Reason.MODE_SUGGEST
+    assert verdicts[GOLEM].reason is Reason.COMPANION_REFUSED
+
+
+def test_a_grow_that_fits_goes_on_beside_a_shrink_that_is_only_shown():
+    verdicts = judged(a_world(akash={"mode": "Suggest"}, nodes=[worlds.node(cpu=20)]))
+    assert verdicts[AKASH].reason is Reason.MODE_SUGGEST
+    assert verdicts[GOLEM].reason is Reason.ALLOWED
+
+
 def test_moves_that_share_nothing_do_not_depend_on_each_other():
     disk = workload(
         "rack-1/storj",

@@ -430,6 +430,19 @@ class TestStore:
         assert again.add(look(T + 960))
         assert len(await store.blocks(KEY, 4e9, 5e9)) == 2
 
+    async def test_a_clock_that_is_not_set_yet_at_the_start_loses_nothing(self, store):
+        history = history_of(*every(60, T, T + 900))
+        await history.flush(store, T + 900)
+        again = History([KEPT])
+        await again.restore(store, 1000.0)
+        for reading in every(60, 1000, 2000):
+            again.add(reading)
+        await again.flush(store, 2000.0)
+        again.add(look(T + 960))
+        await again.flush(store, T + 960)
+        assert again.blocks(KEY, T + 960).hours.sum() == pytest.approx(840 / 3600)
+        assert len(await store.blocks(KEY, T, T + 900)) == 3
+
     async def test_a_step_that_changed_while_nothing_ran_is_followed(self, store):
         history = history_of(*every(60, T, T + 900, used=2.25))
         await history.flush(store, T + 900)

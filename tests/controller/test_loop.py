@@ -196,7 +196,9 @@ async def test_a_dead_node_argues_for_staying_put():
     rig = Rig()
     await rig.hours(6, busy=4.0, idle=1.0)
     rig.clock.advance(rig.clock.time() + 600)
-    gone = Reading("rack-1", "busy", "golem", rig.clock.time(), up=False, failure="unreachable", failure_message="it is gone")
+    gone = Reading(
+        "rack-1", "busy", "golem", rig.clock.time(), up=False, failure="unreachable", failure_message="it is gone"
+    )
     rig.source.say(gone, reading("idle", rig.clock.time(), 1.0))
     await rig.loop.turn()
     decision = rig.loop.decisions["default"]
@@ -294,7 +296,9 @@ async def test_the_page_of_metrics_is_valid_in_both_formats():
 
 async def test_every_reason_is_counted_from_the_start():
     rig = Rig()
-    assert {dict(labels)["reason"] for labels in rig.samples("orcha_verdicts_total")} == {str(reason) for reason in Reason}
+    assert {dict(labels)["reason"] for labels in rig.samples("orcha_verdicts_total")} == {
+        str(reason) for reason in Reason
+    }
 
 
 async def test_new_manifests_are_decided_on_at_once_and_old_policies_are_forgotten():

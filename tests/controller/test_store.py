@@ -65,7 +65,7 @@ def batch(at: float = 1e9, **more) -> Batch:
     reading = replace(READING, at=at, **more)
     block = Block(int(at) // 60, 300, {16: 0.05, 33: 0.01}, hours=0.06, usd=1 / 3)
     return Batch(
-        newest=[newest_row(KEY, reading, reading, "cpu", [at, True, 8.0, 2.5, None, None, 0.0], block.start)],
+        newest=[newest_row(KEY, reading, reading, "cpu", [at, True, 8.0, 2.5, None, None, 0.0])],
         readings=[reading_row(KEY, at, True, 8.0, 2.5, math.nan)],
         blocks=[block_row(KEY, StoredBlock("cpu", 0.25, block))],
     )
@@ -89,13 +89,13 @@ async def test_a_reading_comes_back_whole_after_a_restart(store, path):
 
 async def test_the_last_good_reading_stays_beside_a_failed_newest(store):
     bad = Reading("rack-1", "golem", "golem", 2e9, up=False, failure="timeout")
-    await store.write(Batch(newest=[newest_row(KEY, bad, READING, "cpu", [2e9, False], None)]))
+    await store.write(Batch(newest=[newest_row(KEY, bad, READING, "cpu", [2e9, False])]))
     assert await store.newest() == {KEY: (bad, READING)}
 
 
 async def test_a_figure_that_is_no_number_comes_back_unknown(store):
     odd = replace(READING, payout_threshold_usd=math.nan, used={"cpu": math.inf, "memory": 1.0})
-    await store.write(Batch(newest=[newest_row(KEY, odd, odd, "cpu", [1e9, True], None)]))
+    await store.write(Batch(newest=[newest_row(KEY, odd, odd, "cpu", [1e9, True])]))
     newest, _ = (await store.newest())[KEY]
     assert newest == replace(READING, payout_threshold_usd=None, used={"memory": 1.0})
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,30 +30,39 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or next((str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
 
 
-without_asyncpg = pytest.mark.skipif(importlib.util.find_spec("asyncpg") is None, reason="tool missing: asyncpg (the extra postgres)")
-without_server = pytest.mark.skipif(_program("initdb") is None or _program("pg_ctl") is None, reason="tool missing: postgresql")
+without_asyncpg = pytest.mark.skipif(
+    importlib.util.find_spec("asyncpg") is None, reason="tool missing: asyncpg (the extra postgres)"
+)
+without_server = pytest.mark.skipif(
+    _program("initdb") is None or _program("pg_ctl") is None, reason="tool missing: postgresql"
+)
 
 
 def look(at: float, used: float) -> Reading:
     return Reading("rack-1", "golem", "golem", at, used={"cpu": used}, allocated={"cpu": 8.0}, net_usd_per_hour=0.1)
 
 
+def _run(user: dict[str, Any], where: str, program: str, *argv: str) -> None:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(
+        [_program(program), "-D", f"{where}/data", *argv], check=True, timeout=60, cwd=where, **quiet, **user
+    )
+
+
 @pytest.fixture(scope="module")
 def server():
     """The URL of an empty database. The server refuses to run as root, so there it runs as nobody."""
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as where:
         if user:
-            os.chown(name, 65534, 65534)
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 60, "cwd": name, **user}
-        data = f"{name}/data"
-        subprocess.run([_program("initdb"), "-D", data, "-U", "orcha", "-A", "trust", "--no-sync"], **quiet)
-        options = f"-k {name} -c listen_addresses='' -c fsync=off"
-        subprocess.run([_program("pg_ctl"), "-D", data, "-w", "-l", f"{name}/log", "-o", options, "start"], **quiet)
+            os.chown(where, 65534, 65534)
+        _run(user, where, "initdb", "-U", "orcha", "-A", "trust", "--no-sync")
+        options = f"-k {where} -c listen_addresses='' -c fsync=off"
+        _run(user, where, "pg_ctl", "-w", "-l", f"{where}/log", "-o", options, "start")
         try:
-            yield f"postgresql://orcha@/postgres?host={name}"
+            yield f"postgresql://orcha@/postgres?host={where}"
         finally:
-            subprocess.run([_program("pg_ctl"), "-D", data, "-m", "immediate", "stop"], **quiet)
+            _run(user, where, "pg_ctl", "-m", "immediate", "stop")
 
 
 @without_asyncpg

@@ -141,6 +141,6 @@ async def test_refused_manifests_are_an_alert_on_the_page(client_of):
         ("10.1.2.3", False),
         ("node", False),
     ],
-)  # noqa: S104 names only
+)
 def test_what_counts_as_loopback(host, loopback):
     assert is_loopback(host) is loopback

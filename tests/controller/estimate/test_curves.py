@@ -86,6 +86,13 @@ def test_a_published_price_is_taken_net_in_the_proportion_of_the_rates():
     assert curve_of(worlds.workload(history=unpaid, read=read)).value_per_unit_hour == 0.025
 
 
+def test_who_was_given_nothing_for_days_is_worth_what_it_earned_before_and_is_tried_again():
+    history = worlds.blocks([4.0] * 20 + [0.0] * 80, [False] * 20 + [True] * 80, value=0.04)
+    found = curve_of(worlds.workload(allocated=0.0, history=history, used=0.0))
+    assert found.value_per_unit_hour == pytest.approx(0.04)
+    assert found.slope(0, step=1) > 0.5 * 0.04
+
+
 def test_what_nobody_wants_earns_nothing_whatever_a_unit_might_be_worth():
     found = curve_of(worlds.workload(history=worlds.always(0.0), used=0.0))
     assert (found.y == 0).all()
@@ -251,11 +258,11 @@ def test_the_horizon_is_the_protocols_own_or_the_policys():
     assert curve_of(worlds.workload(history=worlds.always(2.0))).horizon == 2 * HOUR
 
 
-def test_a_fine_grid_is_thinned_out_and_keeps_its_ends_and_the_current_value():
+def test_a_fine_grid_is_thinned_out_but_for_its_ends_and_around_the_current_value():
     bounds = worlds.allocation("cpu", 0, 5000, 1)
     found = curve_of(worlds.workload(allocated=777.0, history=worlds.always(500.0), bounds=bounds))
-    assert len(found.x) <= MAX_POINTS + 3
-    assert {0.0, 777.0, 5000.0} <= set(found.x.tolist())
+    assert len(found.x) <= MAX_POINTS + 10
+    assert {0.0, *(777.0 + np.arange(-32, 33)), 5000.0} <= set(found.x.tolist())
 
 
 @pytest.mark.parametrize(
@@ -293,3 +300,14 @@ def test_a_hole_in_the_history_is_a_hole_and_nothing_more():
     exact = seen.exact.copy()
     exact[5] = np.nan
     assert curve_of(worlds.workload(history=worlds.changed(seen, usd=usd, exact=exact))).at(4) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"allocation": None}, "declares no allocation"), ({"traits": Traits()}, "curve none")],
+    ids=["no allocation", "no curve"],
+)
+def test_what_is_only_watched_has_no_curve(changes, words):
+    reason, sentence = reason_of(worlds.changed(worlds.workload(history=worlds.always(2.0)), **changes))
+    assert reason is Reason.BOUNDS
+    assert words in sentence

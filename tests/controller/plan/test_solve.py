@@ -270,3 +270,12 @@ def test_the_same_problem_has_the_same_answer_every_time(of):
     first, second = solve(of), solve(of)
     assert first.target == second.target
     assert (first.relaxed == second.relaxed).all()
+
+
+def test_where_highs_finds_no_optimum_everything_stays_and_it_says_so():
+    # what is pinned takes more than there is, which no State that is planned on can hold
+    stuck = choice("rack-1/stuck", [0, 5], [0, 1], 1, pinned=True)
+    of = problem([stuck, choice("rack-1/other", *concave((1, 1)))], {"cpu": 1.0})
+    found = solve(of, "LinearProgram")
+    assert target(found, of) == {"rack-1/other": 0.0, "rack-1/stuck": 5.0}
+    assert "so everything stays" in found.why
