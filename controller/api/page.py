@@ -99,11 +99,17 @@ def workload(row: View, now: float) -> str:
         f'<td title="{escape(native, quote=True)}">{usd(row["gross_usd_per_hour"])}</td>',
         f"<td>{usd(row['net_usd_per_hour'])}</td>",
         f"<td>{escape(amount(resource, row['allocated'], step))}</td>",
-        f"<td>{escape(amount(resource, row['used'], step))}</td>",
-        f'<td class="{"good" if moved else "dim"}">{escape(amount(resource, target, step)) if target is not None else ""}</td>',
+        f"<td>{'–' if row.get('curve') == 'dilution' else escape(amount(resource, row['used'], step))}</td>",
+        f'<td class="{target_style(row, moved=moved)}">{escape(amount(resource, target, step)) if target is not None else ""}</td>',
         f'<td class="dim">{age}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def target_style(row: View, *, moved: bool) -> str:
+    if not moved:
+        return "dim"
+    return "good" if row.get("verdict") in {"Allowed", "ModeSuggest"} else "odd"
 
 
 def state_of(row: View) -> tuple[str, str]:

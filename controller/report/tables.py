@@ -104,8 +104,10 @@ def workload_row(row: View, now: float) -> list[Text]:
         Text(usd(row["net_usd_per_hour"])),
         Text(", ".join(f"{rate:,.4g} {token}" for token, rate in row["native_per_hour"].items())),
         Text(amount(resource, row["allocated"], step)),
-        Text(amount(resource, row["used"], step)),
-        Text(arrow + amount(resource, target, step) if target is not None else "", style=GOOD if moved else DIM),
+        Text("–" if row.get("curve") == "dilution" else amount(resource, row["used"], step)),
+        Text(
+            arrow + amount(resource, target, step) if target is not None else "", style=target_style(row, moved=moved)
+        ),
         Text(
             usd(row.get("next_step_usd_per_hour"), signed=True)
             if row.get("next_step_usd_per_hour") is not None
@@ -114,6 +116,13 @@ def workload_row(row: View, now: float) -> list[Text]:
         ),
         Text(f"{format_duration(max(0.0, now - row['read_at']))} ago" if row["read_at"] else "never", style=DIM),
     ]
+
+
+def target_style(row: View, *, moved: bool) -> str:
+    """Green where a better split is suggested, yellow where the guard refuses it, dim where all stays."""
+    if not moved:
+        return DIM
+    return GOOD if row.get("verdict") in {"Allowed", "ModeSuggest"} else STALE
 
 
 def state_of(row: View) -> Text:

@@ -90,6 +90,7 @@ def workload(item: Watched, observation: Observation, decision: Decision | None)
         "node": item.node,
         "protocol": item.protocol,
         "resource": resource,
+        "curve": str(item.traits.curve),
         "step": item.allocation.step if item.allocation else None,
         "min": item.allocation.min if item.allocation else None,
         "max": item.allocation.max if item.allocation else None,
@@ -104,6 +105,9 @@ def workload(item: Watched, observation: Observation, decision: Decision | None)
         curve = decision.curves.get(item.key)
         if curve and item.allocation and view["allocated"] is not None:
             view["next_step_usd_per_hour"] = number(curve.slope(view["allocated"], step=item.allocation.step))
+    for verdict in decision.verdicts if decision else ():
+        if verdict.move.key == item.key:
+            view["verdict"] = str(verdict.reason)
     if decision and item.key in decision.not_considered:
         reason, sentence = decision.not_considered[item.key]
         view["left_out"] = {"reason": str(reason), "sentence": sentence}

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from controller.api.app import Faces, application, is_loopback
+from controller.api.app import Faces, application
 
 ROW = {
     "key": "rack-1/golem", "node": "rack-1", "protocol": "golem", "resource": "cpu", "step": 1.0, "min": 0.0, "max": 8.0,
@@ -129,18 +129,3 @@ async def test_refused_manifests_are_an_alert_on_the_page(client_of):
     page = await (await client.get("/")).text()
     assert 'role="alert"' in page
     assert "a.yaml:3: spec: is missing" in page
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("localhost", True),
-        ("[::1]", True),
-        ("0.0.0.0", False),
-        ("10.1.2.3", False),
-        ("node", False),
-    ],
-)
-def test_what_counts_as_loopback(host, loopback):
-    assert is_loopback(host) is loopback
