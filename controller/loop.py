@@ -101,8 +101,7 @@ class Reconciler:
             self._history.blocks,
             blocked=await self._ask_block(expression) if expression else None,
         )
-        with self._step("plan"):
-            decision = await asyncio.to_thread(decide, state)
+        decision = await asyncio.to_thread(decide, state, self._timed())
         self.decisions[policy.name] = decision
         self._metrics.count(decision)
         nodes = [node_state(node) for node in self.manifests.nodes]
@@ -154,6 +153,18 @@ class Reconciler:
 
     def _jittered(self, seconds: float, share: float) -> float:
         return seconds * (1.0 + share * self._rng.uniform(-1.0, 1.0))
+
+    def _timed(self) -> Callable[[str], None]:
+        """Told of each stage of a decision, it notes how long that took."""
+        last = self._clock.monotonic()
+
+        def mark(stage: str) -> None:
+            nonlocal last
+            now = self._clock.monotonic()
+            self._metrics.duration.labels(stage).observe(max(0.0, now - last))
+            last = now
+
+        return mark
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -1,0 +1,240 @@
+"""DECIDE. State -> Decision: the page that composes estimate, plan and guard. Pure; loop, backtest and explain call it.
+
+Same State and seed, same Decision: everything is sorted by name first, and the only chance in it is drawn from the
+seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from controller.estimate.curves import curve
+from controller.estimate.readings import Why, exposure_seconds, known_allocation
+from controller.estimate.weights import draw
+from controller.guard import guard
+from controller.model import Curve, Decision, Plan, Reason, State
+from controller.plan.opportunities import moves_of
+from controller.plan.problem import amount
+from controller.plan.propose import Proposal, propose
+from controller.plan.standing import Standing, clock, mode_of, stand
+
+if TYPE_CHECKING:
+    from controller.model import Opportunity, Verdict, WorkloadState
+
+_ACTING = ("Approve", "Auto")
+Mark = Callable[[str], None]
+
+
+def decide(state: State, mark: Mark = lambda _: None) -> Decision:
+    """What to do now about one policy's nodes, and why. Nothing to do has a reason too.
+
+    `mark` is told the name of each stage when it is done, so that whoever has a clock can time them.
+    """
+    state = _sorted(state)
+    standing = stand(state)
+    out = {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))}
+    if early := _nothing_can_move(state, standing, out):
+        return _stay(state, *early, out, standing)
+    curves, unknown = _estimate(state, out)
+    mark("estimate")
+    pins = {key: out[key] for key in curves if key in out} | _only_shown(state, curves, out)
+    proposal = propose(state, curves, pins)
+    mark("plan")
+    verdicts = guard(state, proposal.plan, curves, standing)
+    plan = _with_reasons(state, standing, proposal, curves)
+    mark("guard")
+    apart = out | unknown | dict(proposal.left_out)
+    reason, sentence = _conclusion(state, standing, plan, verdicts, apart)
+    return Decision(
+        state=state, curves=curves, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence,
+        ready_at=_ready_at(state, apart), not_considered=dict(sorted(apart.items())), circuit_open=standing.circuit_open,
+    )  # fmt: skip
+
+
+def _sorted(state: State) -> State:
+    nodes = tuple(sorted(state.nodes, key=lambda node: node.name))
+    return replace(state, nodes=nodes, workloads=tuple(sorted(state.workloads, key=lambda workload: workload.key)))
+
+
+def _movable(state: State) -> list[WorkloadState]:
+    return [w for w in state.workloads if w.allocation is not None]
+
+
+def _nothing_can_move(state: State, standing: Standing, out: Mapping[str, Why]) -> Why | None:
+    """Why the analysis can stop before it has begun: Off, nothing declared, or everybody at rest."""
+    movable = _movable(state)
+    if standing.overall and standing.overall[0] is Reason.MODE_OFF:
+        return standing.overall
+    if not movable:
+        return (
+            Reason.ALREADY_BEST,
+            f"none of {len(state.workloads)} workloads declares an allocation; there is nothing to split",
+        )
+    if len(out) < len(movable):
+        return None
+    return _speaking_for_all(state, out)
+
+
+def _speaking_for_all(state: State, out: Mapping[str, Why]) -> Why:
+    """One reason and sentence where nobody is left to plan on."""
+    reason, sentence = min(out.items(), key=lambda item: (_GRAVITY.index(item[1][0]), item[0]))[1]
+    if reason is Reason.NO_HISTORY and (ready := _ready_at(state, out)) is not None:
+        return reason, f"{sentence}; a plan will be ready at {clock(ready)}"
+    if len(out) == 1:
+        return reason, sentence
+    if len({why[0] for why in out.values()}) == 1:
+        return reason, f"all {len(out)} workloads that could move: {sentence}"
+    return reason, f"{sentence}; none of the {len(out)} workloads that could move may be moved ({_counted(out)})"
+
+
+_GRAVITY = (Reason.NO_HISTORY, *(r for r in Reason if r is not Reason.NO_HISTORY))
+"""Which reason speaks for many: no history first, since it is the one that passes by itself and has a date."""
+
+
+def _estimate(state: State, out: Mapping[str, Why]) -> tuple[dict[str, Curve], dict[str, Why]]:
+    """Curves of all that can be believed, also of those that rest: their worth counts in what the node earns."""
+    nodes = {node.name: node for node in state.nodes}
+    weights = draw((w.blocks for w in _movable(state)), state.now, state.seed)
+    curves: dict[str, Curve] = {}
+    unknown: dict[str, Why] = {}
+    for workload in _movable(state):
+        if workload.node not in nodes:
+            unknown[workload.key] = (Reason.INFEASIBLE, f"{workload.key} is on a node that is not in this policy")
+            continue
+        found = curve(workload, nodes[workload.node], state.spec, state.now, weights)
+        if isinstance(found, Curve):
+            curves[workload.key] = found
+        else:
+            unknown[workload.key] = out.get(workload.key, found)
+    return curves, unknown
+
+
+def _only_shown(state: State, curves: Mapping[str, Curve], out: Mapping[str, Why]) -> dict[str, Why]:
+    """Workloads stricter than an acting policy: planned around where others of their node may act, or their refusal
+    would hold those up.
+    """
+    planned = [w for w in state.workloads if w.key in curves and w.key not in out]
+    acting = {w.node for w in planned if mode_of(state, w) in _ACTING}
+    return {
+        w.key: (Reason.MODE_SUGGEST, f"{w.key} is in mode Suggest")
+        for w in planned
+        if w.node in acting and mode_of(state, w) not in _ACTING
+    }
+
+
+def _with_reasons(state: State, standing: Standing, proposal: Proposal, curves: Mapping[str, Curve]) -> Plan:
+    """The plan with every opportunity judged as if it were proposed alone."""
+    plan = proposal.plan
+    judged = tuple(_judged(state, standing, proposal, curves, found) for found in plan.opportunities)
+    why = plan.why
+    if state.spec.objective.strategy not in {"Threshold", "Interval"}:
+        why += f"; strategy {state.spec.objective.strategy} is not built yet, so Threshold was used"
+    return replace(plan, opportunities=judged, why=why)
+
+
+def _judged(
+    state: State, standing: Standing, proposal: Proposal, curves: Mapping[str, Curve], found: Opportunity
+) -> Opportunity:
+    if found.reason is Reason.ALREADY_BEST:
+        return found
+    moves = moves_of(found, curves, proposal.plan.current, proposal.costs)
+    verdicts = guard(state, replace(proposal.plan, moves=moves), curves, standing)
+    said = [v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED] or list(verdicts)
+    refusal = next((v for v in said if v.reason not in {Reason.ALLOWED, Reason.MODE_SUGGEST}), None)
+    if refusal is None:
+        return replace(found, reason=said[0].reason)
+    return replace(found, reason=refusal.reason, sentence=f"{found.sentence}; refused: {refusal.sentence}")
+
+
+# --- the cycle's sentence -----------------------------------------------------------------------------------------
+
+
+def _conclusion(
+    state: State, standing: Standing, plan: Plan, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why]
+) -> Why:
+    good = [v for v in verdicts if v.reason in {Reason.ALLOWED, Reason.MODE_SUGGEST}]
+    if good and plan.gain is not None:
+        reason = Reason.ALLOWED if any(v.allowed for v in good) else Reason.MODE_SUGGEST
+        return (
+            reason,
+            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(plan)}{_beside(apart)}",
+        )
+    if verdicts:
+        first = next((v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED), verdicts[0])
+        return first.reason, f"stay: {first.sentence}{_beside(apart)}"
+    if standing.overall:
+        return standing.overall[0], f"stay: {standing.overall[1]}"
+    if apart and apart.keys() >= plan.current.keys():
+        reason, sentence = _speaking_for_all(state, apart)
+        return reason, f"stay: {sentence}"
+    return Reason.ALREADY_BEST, f"stay: {_best_words(plan)}{_beside(apart)}"
+
+
+def _moves_words(verdicts: list[Verdict]) -> str:
+    words = [
+        f"{v.move.key} {amount(v.move.resource, v.move.from_)} → {amount(v.move.resource, v.move.to)} {v.move.resource}"
+        for v in verdicts[:4]
+    ]
+    return ", ".join(words) + (f" and {len(verdicts) - 4} more" if len(verdicts) > 4 else "")
+
+
+def _gain_words(plan: Plan) -> str:
+    gain = plan.gain
+    if gain is None or plan.confidence is None:
+        return "gain unknown"
+    costs = f", costs {plan.cost_usd:.3g} USD" if plan.cost_usd else ""
+    return f"{gain.expected:+.4g} USD/h ({gain.low:.3g} to {gain.high:.3g}) on {plan.rate_now:.4g}, {plan.confidence:.0%} sure{costs}"
+
+
+def _best_words(plan: Plan) -> str:
+    count = f"{len(plan.current)} workload{'' if len(plan.current) == 1 else 's'}"
+    now = f"{plan.rate_now:.4g} USD/h over {count} is the best within limits"
+    if not plan.opportunities:
+        return f"{now}; there is no room for any transfer"
+    best = plan.opportunities[0]
+    whence = best.source or "free capacity"
+    return f"{now}; the best transfer, {whence} to {best.target}, would bring {best.gain.expected:+.3g} USD/h"
+
+
+def _beside(apart: Mapping[str, Why]) -> str:
+    return f"; not considered: {_counted(apart)}" if apart else ""
+
+
+def _counted(apart: Mapping[str, Why]) -> str:
+    """How many for which reason, and the first of each: 2 Hold (rack-1/golem, ...), 1 Stale (rack-1/storj)."""
+    by_reason: dict[Reason, list[str]] = {}
+    for key, (reason, _) in sorted(apart.items()):
+        by_reason.setdefault(reason, []).append(key)
+    return ", ".join(
+        f"{len(keys)} {reason.value} ({keys[0]}{', ...' if len(keys) > 1 else ''})"
+        for reason, keys in sorted(by_reason.items())
+    )
+
+
+# --- nothing to do ------------------------------------------------------------------------------------------------
+
+
+def _stay(state: State, reason: Reason, sentence: str, out: Mapping[str, Why], standing: Standing) -> Decision:
+    current = {w.key: has for w in _movable(state) if (has := known_allocation(w)) is not None}
+    plan = Plan(
+        policy=state.policy, at=state.now, solver="none", why="nothing can move, so nothing was solved",
+        targets=current, current=current, moves=(), rate_now=0.0, gain=None, cost_usd=0.0, net_benefit_usd=None,
+        roi=None, confidence=None, gap=0.0, rounding_loss=0.0, opportunities=(), horizon=state.spec.objective.horizon,
+    )  # fmt: skip
+    return Decision(
+        state=state, curves={}, plan=plan, verdicts=(), reason=reason, sentence=f"stay: {sentence}",
+        ready_at=_ready_at(state, out), not_considered=dict(sorted(out.items())), circuit_open=standing.circuit_open,
+    )  # fmt: skip
+
+
+def _ready_at(state: State, apart: Mapping[str, Why]) -> float | None:
+    """When the last of those that only lack history will have enough, if they stay up; None: nobody lacks it."""
+    lacking = [
+        state.spec.limits.min_history - exposure_seconds(w)
+        for w in state.workloads
+        if w.key in apart and apart[w.key][0] is Reason.NO_HISTORY
+    ]
+    longest = max(lacking, default=0.0)
+    return state.now + longest if longest > 0 else None

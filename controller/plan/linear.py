@@ -1,0 +1,87 @@
+"""LinearProgram: the segments of all curves as variables of one linear program, solved by HiGHS.
+
+Exact for the relaxation whatever binds: several resources, fleet-wide constraints. Concave curves fill their segments
+in order by themselves. Every variable is the taken share of its segment, every row is divided by its limit and the
+objective by its largest term, because bytes and USD per hour are 15 orders of magnitude apart.
+HiGHS is deterministic on one thread; it is imported here, when it is first needed, because it is the heaviest import.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from controller.plan.problem import segments
+
+if TYPE_CHECKING:
+    from controller.model import F64
+    from controller.plan.problem import Problem, Segments
+
+_TOLERANCE: Final = 1e-10
+"""The tightest that HiGHS offers; its default of 1e-7 is a cent in a thousand dollars."""
+
+
+class Unsolved(ArithmeticError):
+    """HiGHS gave no optimum, which no problem with a feasible current allocation should make it do."""
+
+
+def maximise(problem: Problem, parts: Segments | None = None) -> F64:
+    """(n,) the best allocation under all rows. Raises Unsolved."""
+    parts = parts or segments(problem)
+    if not len(parts.owner) or not any(len(row.index) for row in problem.rows):
+        return _composed(problem, parts, np.where(parts.dy > 0, 1.0, 0.0))
+    return _composed(problem, parts, _solve(*_matrix(problem, parts), parts.dy))
+
+
+def _composed(problem: Problem, parts: Segments, taken: F64) -> F64:
+    return parts.base + np.bincount(parts.owner, weights=taken * parts.dx, minlength=len(problem.choices))
+
+
+def _matrix(problem: Problem, parts: Segments) -> tuple[Any, Any, F64, F64]:
+    """The rows over segments, row-wise sparse: starts, columns, values, and the scaled limits."""
+    first = np.searchsorted(parts.owner, np.arange(len(problem.choices) + 1))
+    starts, columns, values, limits = [0], [], [], []
+    for row in (row for row in problem.rows if len(row.index)):
+        where = np.concatenate([np.arange(first[i], first[i + 1]) for i in row.index]).astype(np.intp)
+        per_unit = np.zeros(len(problem.choices))
+        per_unit[row.index] = row.coefficient
+        term = per_unit[parts.owner[where]] * parts.dx[where]
+        limit = row.limit - float(per_unit @ parts.base)
+        scale = max(float(np.abs(term).max(initial=0.0)), abs(limit)) or 1.0
+        columns.append(where)
+        values.append(term / scale)
+        limits.append(limit / scale)
+        starts.append(starts[-1] + len(where))
+    return (
+        np.array(starts, dtype=np.int32),
+        np.concatenate(columns).astype(np.int32),
+        np.concatenate(values),
+        np.array(limits),
+    )
+
+
+def _solve(starts: Any, columns: Any, values: F64, limits: F64, gain: F64) -> F64:
+    import highspy  # the heaviest import of all, and most problems never need it
+
+    program = highspy.HighsLp()
+    program.num_col_, program.num_row_ = len(gain), len(limits)
+    program.sense_ = highspy.ObjSense.kMaximize
+    program.col_cost_ = gain / (float(np.abs(gain).max()) or 1.0)
+    program.col_lower_, program.col_upper_ = np.zeros(len(gain)), np.ones(len(gain))
+    program.row_lower_, program.row_upper_ = np.full(len(limits), -highspy.kHighsInf), limits
+    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    program.a_matrix_.start_, program.a_matrix_.index_, program.a_matrix_.value_ = starts, columns, values
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
+    options: dict[str, bool | int | float | str] = {
+        "output_flag": False, "threads": 1, "solver": "simplex", "random_seed": 0,
+        "primal_feasibility_tolerance": _TOLERANCE, "dual_feasibility_tolerance": _TOLERANCE,
+    }  # fmt: skip
+    for name, value in options.items():
+        solver.setOptionValue(name, value)
+    solver.passModel(program)
+    solver.run()
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        raise Unsolved(f"HiGHS ended with {solver.modelStatusToString(solver.getModelStatus())}")
+    taken: F64 = np.clip(np.array(solver.getSolution().col_value, dtype=np.float64), 0.0, 1.0)
+    return taken

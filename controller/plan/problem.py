@@ -1,0 +1,313 @@
+"""What may be chosen and what must hold, as arrays: the one form that every solver reads.
+
+A Choice is a workload with the allocations it may be given, on its step grid and within its limits. A Row is one
+linear constraint over choices: a node's capacity of one resource, or a fleet-wide constraint. What is not planned on
+keeps what it has, as a fixed use that is already taken off the rows' limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from controller.estimate.cost import moving
+from controller.estimate.readings import Why, known_allocation
+from controller.model import Reason
+from controller.plan.limits import SLACK, allowed, needs, reach
+from exporters.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from controller.model import F64, Curve, NodeState, State, WorkloadState
+    from controller.policy import Constraint
+
+BINARY: Final = ("memory", "storage")
+"""Resources that people count in GiB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """One workload: what it may be given, ascending, and what each would earn."""
+
+    key: str
+    node: str
+    protocol: str
+    resource: str
+    x: F64
+    """(k,) base units."""
+    y: F64
+    """(k,) USD per hour."""
+    at: int
+    """Index in x of what it has now."""
+    needs: Mapping[str, float]
+    """resource -> per base unit of x."""
+    cost: float
+    """USD that any move of it costs."""
+    horizon: float
+    """Seconds over which a move of it must pay."""
+    pinned: bool = False
+    """It keeps what it has, whatever it might gain: on hold, protected, changed by hand ..."""
+
+    @property
+    def current(self) -> float:
+        return float(self.x[self.at])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Σ coefficient · x <= limit over some choices."""
+
+    name: str
+    """"rack-1 cpu", or "golem maxShare of cpu"."""
+    index: NDArray[np.intp]
+    """(j,) which choices, ascending."""
+    coefficient: F64
+    """(j,)."""
+    limit: float
+    place: tuple[str, str] | None = None
+    """(node, resource) whose capacity it is; None: a constraint over nodes."""
+
+    @property
+    def monotone(self) -> bool:
+        """Whether taking less never breaks it."""
+        return bool((self.coefficient >= 0).all())
+
+    def used(self, x: F64) -> float:
+        return float(self.coefficient @ x[self.index])
+
+    def holds(self, x: F64) -> bool:
+        """Up to what float64 may lose."""
+        terms = self.coefficient * x[self.index]
+        return bool(terms.sum() <= self.limit + SLACK * max(abs(self.limit), float(np.abs(terms).sum())))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """Maximise Σ y(x) so that every row holds. What everybody has now satisfies all rows."""
+
+    choices: tuple[Choice, ...]
+    """Sorted by key."""
+    rows: tuple[Row, ...]
+    """Sorted by name."""
+
+    @property
+    def current(self) -> F64:
+        return np.array([choice.current for choice in self.choices])
+
+    def earns(self, x: F64) -> float:
+        """USD per hour of an allocation (n,), by lines between what is allowed."""
+        return float(sum(np.interp(x[i], choice.x, choice.y) for i, choice in enumerate(self.choices)))
+
+    def holds(self, x: F64) -> bool:
+        return all(row.holds(x) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """The lines of all choices between neighbouring allowed values, one after the other; pinned ones have none."""
+
+    base: F64
+    """(n,) the least that each choice may be given."""
+    owner: NDArray[np.intp]
+    """(s,) which choice."""
+    dx: F64
+    dy: F64
+    above: NDArray[np.bool_]
+    """(s,) whether it lies above what the choice has now."""
+
+
+def segments(problem: Problem) -> Segments:
+    choices = problem.choices
+    if not choices:
+        nothing = np.zeros(0)
+        return Segments(nothing, nothing.astype(np.intp), nothing, nothing, nothing.astype(bool))
+    xs = [c.x[c.at : c.at + 1] if c.pinned else c.x for c in choices]
+    ys = [c.y[c.at : c.at + 1] if c.pinned else c.y for c in choices]
+    sizes = np.array([len(x) for x in xs])
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    first = np.cumsum(sizes) - sizes
+    owner = np.repeat(np.arange(len(choices)), sizes - 1)
+    place = np.arange(1, len(owner) + 1) + owner  # where each line ends: one point of each choice begins none
+    current = first + [0 if c.pinned else c.at for c in choices]
+    return Segments(
+        base=x[first],
+        owner=owner,
+        dx=x[place] - x[place - 1],
+        dy=y[place] - y[place - 1],
+        above=place > current[owner],
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    problem: Problem
+    left_out: Mapping[str, Why]
+    """key -> why a workload that has a curve cannot be planned on all the same."""
+
+
+def build(state: State, curves: Mapping[str, Curve], pins: Mapping[str, Why]) -> Built:
+    """The problem of one policy, over all its nodes. `pins` keep what they have."""
+    workloads = sorted((w for w in state.workloads if w.allocation is not None), key=lambda w: w.key)
+    nodes = {node.name: node for node in state.nodes}
+    use = _uses(workloads, nodes)
+    left_out: dict[str, Why] = {}
+    choices = []
+    for workload in workloads:
+        if workload.key not in curves:
+            continue
+        if why := use.trouble(workload):
+            left_out[workload.key] = why
+        else:
+            choices.append(_choice(state, workload, nodes[workload.node], curves[workload.key], workload.key in pins))
+    choices, constraint_rows = _constrain(state, workloads, choices)
+    rows = [*_capacity_rows(choices, use), *constraint_rows]
+    return Built(Problem(tuple(choices), tuple(sorted(rows, key=lambda row: row.name))), left_out)
+
+
+def _choice(state: State, workload: WorkloadState, node: NodeState, curve: Curve, pinned: bool) -> Choice:
+    current = known_allocation(workload)
+    allocation = workload.allocation
+    if current is None or allocation is None:  # a workload with a curve has both
+        raise ValueError(f"{workload.key} has a curve and no allocation")
+    low, high = reach(workload, node, current, state.now, state.spec.limits)
+    x = allowed(workload, low, high, current)
+    return Choice(
+        key=workload.key, node=workload.node, protocol=workload.protocol, resource=allocation.resource,
+        x=x, y=np.interp(x, curve.x, curve.y), at=int(np.searchsorted(x, current)), needs=needs(allocation),
+        cost=moving(workload.traits, curve.at(current)), horizon=curve.horizon, pinned=pinned,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Uses:
+    """What each node has and what is held of it now, per resource."""
+
+    capacity: dict[str, Mapping[str, float]]
+    held: dict[tuple[str, str], float] = field(default_factory=dict)
+    unknown: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(node, resource) -> the workload that does not say what it holds."""
+
+    def trouble(self, workload: WorkloadState) -> Why | None:
+        """Why nothing that needs what this workload needs can be planned on its node."""
+        allocation = workload.allocation
+        for resource in sorted(needs(allocation)) if allocation else ():
+            place = (workload.node, resource)
+            capacity = self.capacity.get(workload.node, {}).get(resource)
+            if capacity is None:
+                return (
+                    Reason.CAPACITY,
+                    f"{workload.key} needs {resource}, of which {workload.node} declares no capacity",
+                )
+            if place in self.unknown:
+                who = self.unknown[place]
+                return (
+                    Reason.UNKNOWN_ALLOCATION,
+                    f"nothing that needs {resource} on {workload.node} is planned: how much {who} holds is not known",
+                )
+            if self.held[place] > capacity * (1 + SLACK):
+                has, holds = amount(resource, capacity), amount(resource, self.held[place])
+                numbers = f"{holds} {resource} are held on {workload.node}, which has {has} to hand out"
+                return Reason.CAPACITY, f"{numbers}; shrink one by hand or correct the capacity"
+        return None
+
+
+def _uses(workloads: list[WorkloadState], nodes: Mapping[str, NodeState]) -> _Uses:
+    uses = _Uses({name: node.capacity for name, node in nodes.items()})
+    for workload in workloads:
+        if workload.allocation is None:
+            continue
+        current = known_allocation(workload)
+        for resource, per_unit in needs(workload.allocation).items():
+            place = (workload.node, resource)
+            if current is None:
+                uses.unknown.setdefault(place, workload.key)
+            else:
+                uses.held[place] = uses.held.get(place, 0.0) + per_unit * current
+    return uses
+
+
+def _capacity_rows(choices: list[Choice], uses: _Uses) -> list[Row]:
+    """One row for each resource of a node that a choice needs; what others hold is taken off its limit."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for index, choice in enumerate(choices):
+        for resource in choice.needs:
+            members.setdefault((choice.node, resource), []).append(index)
+    rows = []
+    for (node, resource), those in members.items():
+        coefficient = np.array([choices[i].needs[resource] for i in those])
+        own = sum(choices[i].needs[resource] * choices[i].current for i in those)
+        limit = uses.capacity[node][resource] - max(0.0, uses.held[node, resource] - own)
+        rows.append(
+            Row(f"{node} {resource}", np.array(those, dtype=np.intp), coefficient, max(limit, own), (node, resource))
+        )
+    return rows
+
+
+def _constrain(state: State, workloads: list[WorkloadState], choices: list[Choice]) -> tuple[list[Choice], list[Row]]:
+    """The policy's constraints as rows. One that is broken now may get no worse: undoing it is not earning."""
+    rows = []
+    for number, constraint in enumerate(state.spec.constraints):
+        bound = sorted({c.resource for c in choices if c.protocol == constraint.protocol})
+        for resource in bound:
+            those = [w for w in workloads if w.allocation is not None and w.allocation.resource == resource]
+            held = {w.key: known_allocation(w) for w in those}
+            if any(amount is None for amount in held.values()):
+                choices = [_pin(c) if c.resource == resource else c for c in choices]
+                continue
+            choices = _count(constraint, those, held, choices)
+            rows += _constraint_rows(number, constraint, resource, those, held, choices)
+    return choices, rows
+
+
+def _pin(choice: Choice) -> Choice:
+    return replace(choice, pinned=True)
+
+
+def _count(
+    constraint: Constraint, those: list[WorkloadState], held: Mapping[str, float | None], choices: list[Choice]
+) -> list[Choice]:
+    """maxCount: with so many of the protocol running, those at 0 stay at 0."""
+    if constraint.max_count is None:
+        return choices
+    running = sum(1 for w in those if w.protocol == constraint.protocol and held[w.key])
+    # the places that are left go to the first by name, so that no plan fills more than there are
+    idle = [c for c in choices if c.protocol == constraint.protocol and not held.get(c.key)]
+    kept_out = {c.key for c in idle[max(0, constraint.max_count - running) :]}
+    return [_pin(c) if c.key in kept_out else c for c in choices]
+
+
+def _constraint_rows(
+    number: int, constraint: Constraint, resource: str,
+    those: list[WorkloadState], held: Mapping[str, float | None], choices: list[Choice],
+) -> list[Row]:  # fmt: skip
+    index = np.array([i for i, c in enumerate(choices) if c.resource == resource], dtype=np.intp)
+    own = np.array([choices[i].protocol == constraint.protocol for i in index])
+    current = np.array([choices[i].current for i in index])
+    planned = {choices[i].key for i in index}
+    fixed = [(w.protocol == constraint.protocol, held[w.key] or 0.0) for w in those if w.key not in planned]
+    fixed_own, fixed_all = sum(a for mine, a in fixed if mine), sum(a for _, a in fixed)
+    forms: list[tuple[str, F64, float]] = []
+    if (share := constraint.max_share) is not None:
+        forms.append(("maxShare", own - share, share * fixed_all - fixed_own))
+    if constraint.max_total is not None:
+        forms.append(("maxTotal", own.astype(float), constraint.max_total - fixed_own))
+    if constraint.min_total is not None:
+        forms.append(("minTotal", -own.astype(float), fixed_own - constraint.min_total))
+    return [
+        Row(
+            f"{constraint.protocol} {form} of {resource} #{number}",
+            index,
+            coefficient,
+            max(limit, float(coefficient @ current)),
+        )
+        for form, coefficient, limit in forms
+    ]
+
+
+def amount(resource: str, value: float) -> str:
+    """For sentences: 2Ti of storage, 6 of cpu."""
+    return format_quantity(value, binary=resource in BINARY)

@@ -1,0 +1,173 @@
+"""Who may move at all now, whatever the plan: what pins workloads for the planner, and the guard's first checks.
+
+In this order; the first that holds is the reason:
+
+    everything    Paused, ModeOff, CircuitOpen, Blocked, FreezeWindow, RateLimit
+    a workload    ModeOff, Disconnected, Stale, Unhealthy, UnknownAllocation, Unpriced, NoHistory, OtherController,
+                  ManualChange, Protected, Hold
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from controller.estimate.readings import Why, counting, unfit
+from controller.model import Reason
+from controller.plan.feasible import allocations, unknown_places
+from controller.policy import MODES
+from exporters.quantity import format_duration
+from exporters.windows import closes_at, is_open
+
+if TYPE_CHECKING:
+    from controller.model import NodeState, State, WorkloadState
+    from controller.policy import Mode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What holds whatever the plan: made once per State."""
+
+    overall: Why | None
+    """Why nothing at all may move."""
+    workload: Mapping[str, Why]
+    """key -> why this workload may not move."""
+    circuit_open: bool
+    nodes: Mapping[str, NodeState]
+    workloads: Mapping[str, WorkloadState]
+    on_node: Mapping[str, Sequence[WorkloadState]]
+    """Those of each node, by name."""
+    unknown: Mapping[tuple[str, str], str]
+    """(node, resource) -> the workload that does not say how much of it it holds."""
+    held: Mapping[str, float | None]
+    """key -> what it holds now."""
+
+
+def stand(state: State) -> Standing:
+    """Who may move at all, now."""
+    circuit = _circuit(state)
+    workloads = sorted(state.workloads, key=lambda workload: workload.key)
+    on_node: dict[str, list[WorkloadState]] = {}
+    for workload in workloads:
+        on_node.setdefault(workload.node, []).append(workload)
+    return Standing(
+        overall=_overall(state, circuit),
+        workload={w.key: why for w in workloads if (why := _of_workload(state, w))},
+        circuit_open=circuit is not None,
+        nodes={node.name: node for node in state.nodes},
+        workloads={w.key: w for w in workloads},
+        on_node=on_node,
+        unknown=unknown_places(workloads),
+        held=allocations(workloads),
+    )
+
+
+def mode_of(state: State, workload: WorkloadState) -> Mode:
+    """The stricter of the policy's and the workload's own."""
+    own = workload.mode or state.spec.mode
+    return min(own, state.spec.mode, key=MODES.index)
+
+
+# --- everything ---------------------------------------------------------------------------------------------------
+
+
+def _overall(state: State, circuit: Why | None) -> Why | None:
+    limits, name = state.spec.limits, state.policy
+    if state.paused:
+        return Reason.PAUSED, f"policy {name} is paused; `orcha resume` ends it"
+    if state.spec.mode == "Off":
+        return Reason.MODE_OFF, f"policy {name} is in mode Off"
+    if circuit:
+        return circuit
+    if state.blocked is not None:
+        return Reason.BLOCKED, f"blockWhile of policy {name} holds: {state.blocked}"
+    for window in limits.freeze_windows:
+        if is_open(window, state.now):
+            return (
+                Reason.FREEZE_WINDOW,
+                f"a freeze window ({window.cron}) is open until {clock(closes_at(window, state.now))}",
+            )
+    return _rate(state)
+
+
+def _rate(state: State) -> Why | None:
+    limits, objective = state.spec.limits, state.spec.objective
+    if state.programs_last_hour >= limits.max_programs_per_hour:
+        return (
+            Reason.RATE_LIMIT,
+            f"{state.programs_last_hour} programs ran in the last hour, of {limits.max_programs_per_hour} allowed",
+        )
+    if objective.strategy == "Interval" and state.last_program_at is not None:
+        since = state.now - state.last_program_at
+        if not since >= objective.every:
+            every = format_duration(objective.every)
+            return (
+                Reason.RATE_LIMIT,
+                f"the last program was {format_duration(max(0.0, since))} ago; strategy Interval moves every {every}",
+            )
+    return None
+
+
+def _circuit(state: State) -> Why | None:
+    """With more than a set share of workloads unhealthy or unread, something larger is wrong (G6)."""
+    bad = [w.key for w in state.workloads if _unsound(w, state)]
+    share = len(bad) / len(state.workloads) if state.workloads else 0.0
+    allowed = state.spec.limits.max_unhealthy_share
+    if share <= allowed:
+        return None
+    return (
+        Reason.CIRCUIT_OPEN,
+        f"{len(bad)} of {len(state.workloads)} workloads are unhealthy or unread, more than {allowed:.0%}; the first is {min(bad)}",
+    )
+
+
+def _unsound(workload: WorkloadState, state: State) -> bool:
+    reading = counting(workload, state.now, state.spec.limits)
+    if reading is None or reading.healthy is False:
+        return True
+    return reading is workload.reading and not abs(state.now - reading.at) <= workload.stale_after
+
+
+# --- one workload -------------------------------------------------------------------------------------------------
+
+
+def _of_workload(state: State, workload: WorkloadState) -> Why | None:
+    if mode_of(state, workload) == "Off":
+        return Reason.MODE_OFF, f"{workload.key} is in mode Off"
+    return unfit(workload, state.now, state.spec.limits) or _foreign_hand(workload) or _resting(state, workload)
+
+
+def _foreign_hand(workload: WorkloadState) -> Why | None:
+    reading = workload.reading
+    if reading is not None and reading.autonomous:
+        return Reason.OTHER_CONTROLLER, f"{workload.key} is changed by another controller: {reading.autonomous}"
+    if workload.manual_change_at is not None:
+        when = clock(workload.manual_change_at)
+        return (
+            Reason.MANUAL_CHANGE,
+            f"{workload.key} was changed by hand at {when}; `orcha release` gives it back to orcha",
+        )
+    return None
+
+
+def _resting(state: State, workload: WorkloadState) -> Why | None:
+    allocation = workload.allocation
+    if allocation is not None and allocation.protect_until is not None:
+        until = allocation.protect_until.timestamp()
+        if state.now < until:
+            return Reason.PROTECTED, f"{workload.key} is protected until {clock(until)}"
+    if workload.last_moved is not None:
+        since, hold = state.now - workload.last_moved, state.spec.limits.hold
+        if not since >= hold:
+            moved = format_duration(max(0.0, since)) if math.isfinite(since) else "an unknown time"
+            return Reason.HOLD, f"{workload.key} was moved {moved} ago; it is held for {format_duration(hold)}"
+    return None
+
+
+def clock(at: float | None) -> str:
+    if at is None or not math.isfinite(at):
+        return "an unknown time"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
