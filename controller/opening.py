@@ -1,0 +1,108 @@
+"""Opening a database: the engine and its pragmas, whether the file is whole and ours, and the steps to the newest tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, event, insert, inspect, select
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from controller import tables
+from controller.address import Address, StoreRefused, damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+CHECKED_BYTES: Final = 64 * 2**20
+"""A file up to this size is checked whole when it is opened for writing (0.1 s); in a larger one damage shows on use."""
+
+
+def engine_for(address: Address, *, write: bool, patience: float) -> AsyncEngine:
+    if address.path is None:
+        return create_async_engine(
+            address.url, pool_size=4, pool_pre_ping=True, connect_args={"timeout": patience + 10}
+        )
+    engine = create_async_engine(address.url, pool_size=4, connect_args={"timeout": patience})
+    event.listen(engine.sync_engine, "connect", _connected_to_write if write else _connected)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def probe(engine: AsyncEngine, address: Address, patience: float) -> None:
+    """Open an SQLite file once without the driver (in a thread: it blocks). Raises sqlite3.Error.
+
+    A file that cannot be opened must not reach aiosqlite 0.22: its worker would end after the event loop, in a traceback.
+    """
+    if address.path is None:
+        return
+    argv, options = engine.dialect.create_connect_args(address.url)
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+    with closing(connect(*argv, **{**options, "timeout": patience})) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+
+
+def _connected(connection: Any, _: Any) -> None:
+    """Transactions begin where `_begin` says, not where the driver guesses (docs.sqlalchemy.org, dialects/sqlite)."""
+    connection.isolation_level = None
+
+
+def _connected_to_write(connection: Any, record: Any) -> None:
+    _connected(connection, record)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable') else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def check_whole(connection: Connection, address: Address) -> None:
+    if address.path is None or address.path.stat().st_size > CHECKED_BYTES:
+        return
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise damaged(address.name, str(found))
+
+
+def _version(connection: Connection, name: str) -> int:
+    """Of the tables that are there; 0 = none. Raises where they are somebody else's."""
+    found = set(inspect(connection).get_table_names())
+    if not found:
+        return 0
+    if "meta" not in found or not found >= {"workloads", "blocks"}:
+        raise StoreRefused(f"{name} is a database of something else; orcha leaves it alone: name another with --state")
+    said = connection.scalar(select(tables.meta.c.value).where(tables.meta.c.name == "schema"))
+    return int(said) if said is not None and said.isdecimal() else 0
+
+
+def check_version(connection: Connection, name: str, steps: Sequence[Any]) -> None:
+    version = _version(connection, name)
+    if version > len(steps):
+        raise StoreRefused(
+            f"the state {name} is from a newer orcha (schema {version}, this one knows {len(steps)}); "
+            "install that version again, or name another with --state"
+        )
+    if version < len(steps):
+        raise StoreRefused(
+            f"the state {name} is from an older orcha (schema {version} of {len(steps)}); `orcha run` brings it up to date"
+        )
+
+
+def migrate(connection: Connection, name: str, steps: Sequence[Callable[[Connection], None]]) -> None:
+    version = _version(connection, name)
+    if version > len(steps):
+        check_version(connection, name, steps)
+    for step in steps[version:]:
+        step(connection)
+    connection.execute(delete(tables.meta).where(tables.meta.c.name == "schema"))  # also tells whether writing works
+    connection.execute(insert(tables.meta).values(name="schema", value=str(len(steps))))

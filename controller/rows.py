@@ -1,0 +1,173 @@
+"""What the store holds, as values, and how they become rows and come back. Pure; store.py does the I/O."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from controller.blocks import FIGURES, NAN, Block
+from exporters.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Row = dict[str, Any]
+
+_LEVEL: Final = struct.Struct("<Hd")
+_READING: Final = TypeAdapter(Reading)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for people: `orcha history`, `orcha status`."""
+
+    at: float
+    kind: str
+    """CamelCase, such as ManualChange."""
+    subject: str
+    """A workload's key, a policy, a file."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """A Decision as it is kept."""
+
+    policy: str
+    at: float
+    fingerprint: str
+    """Of what it comes to: one that equals that of the decision before replaces it, another one is history."""
+    reason: str
+    sentence: str
+    body: str
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is known of the changes of one allocation."""
+
+    last_moved: float | None = None
+    """When orcha last changed it."""
+    manual_change_at: float | None = None
+    expected: float | None = None
+    """The allocation that orcha set, or saw first; another one that appears is a manual change."""
+
+
+class StoredBlock(NamedTuple):
+    resource: str | None
+    quantum: float
+    block: Block
+
+
+@dataclass(slots=True)
+class Stored:
+    """What the store knows of one workload's past."""
+
+    reading: Reading | None = None
+    last_good: Reading | None = None
+    resource: str | None = None
+    sample: Sequence[Any] | None = None
+    readings: list[tuple[float, bool, float, float, float]] = field(default_factory=list)
+    """(at, up, allocated, used, net), NaN where unknown."""
+    blocks: list[StoredBlock] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What history wants written, as rows with a "key" instead of the workload's number."""
+
+    newest: list[Row] = field(default_factory=list)
+    readings: list[Row] = field(default_factory=list)
+    blocks: list[Row] = field(default_factory=list)
+    rolled: list[Row] = field(default_factory=list)
+    """{key, start}: hours whose finer blocks go."""
+    time: float | None = None
+    """The time that is believed (past.BelievedTime)."""
+
+    def __bool__(self) -> bool:
+        return bool(self.newest or self.readings or self.blocks or self.rolled)
+
+
+def newest_row(
+    key: str,
+    reading: Reading,
+    last_good: Reading | None,
+    resource: str | None,
+    sample: Sequence[Any],
+) -> Row:
+    good = None if last_good is None or last_good is reading else _READING.dump_json(last_good).decode()
+    said = _READING.dump_json(reading).decode()
+    return {
+        "key": key, "at": reading.at, "reading": said, "last_good": good,
+        "resource": resource, "sample": json.dumps(sample),
+    }  # fmt: skip
+
+
+def reading_row(key: str, at: float, up: bool, allocated: float, used: float, net: float) -> Row:
+    return {
+        "key": key,
+        "at": at,
+        "up": up,
+        "allocated": _known(allocated),
+        "used": _known(used),
+        "net_usd_per_hour": _known(net),
+    }
+
+
+def block_row(key: str, stored: StoredBlock) -> Row:
+    resource, quantum, block = stored
+    row: Row = {"key": key, "start": block.start, "span": block.span, "resource": resource, "quantum": quantum}
+    row.update(zip(FIGURES, map(_known, block.figures), strict=True))
+    row["levels"] = b"".join(_LEVEL.pack(code, hours) for code, hours in block.levels.items())
+    return row
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value  # noqa: PLR0124 NaN is not equal to itself
+
+
+def _figure(value: float | None) -> float:
+    return NAN if value is None else value
+
+
+def block_from(row: Any) -> StoredBlock:
+    levels = dict(_LEVEL.iter_unpack(row.levels))
+    figures = (_figure(getattr(row, name)) for name in FIGURES)
+    return StoredBlock(row.resource, row.quantum, Block(row.start, row.span, levels, *figures))
+
+
+def reading_from(text: str | None) -> Reading | None:
+    """None also for what a later version wrote and this one cannot read: then the next look fills it."""
+    try:
+        return None if text is None else _READING.validate_python(json.loads(text, object_hook=_without_nulls))
+    except (ValidationError, ValueError):
+        return None
+
+
+def _without_nulls(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def both_from(row: Any) -> tuple[Reading | None, Reading | None]:
+    """The newest reading of a row of `newest`, and the newest with `up`."""
+    reading, last_good = reading_from(row.reading), reading_from(row.last_good)
+    return reading, last_good or (reading if reading is not None and reading.up else None)
+
+
+def stored_from(row: Any) -> Stored:
+    reading, last_good = both_from(row)
+    sample = json.loads(row.sample) if row.sample else None
+    return Stored(reading, last_good, row.resource, sample)
+
+
+def columns_from(row: Any) -> tuple[float, bool, float, float, float]:
+    return row.at, row.up, _figure(row.allocated), _figure(row.used), _figure(row.net_usd_per_hour)
+
+
+def decision_from(row: Any) -> RecordedDecision:
+    return RecordedDecision(row.policy, row.at, row.fingerprint, row.reason, row.sentence, row.body)

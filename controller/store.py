@@ -1,0 +1,366 @@
+"""The store: what must survive a restart, in SQLite (default) or PostgreSQL. The one module that speaks SQL.
+
+What comes in waits in memory (`note_*`, at most MOST_WAITING of a kind, the oldest give way) or comes as a `Batch` from
+history; `write` puts all of it into one transaction. Where that fails, StoreError says why and what to do, nothing of
+it was written, and everything still waits: the caller shows the error and calls `write` again at the next flush.
+
+SQLite runs with a write-ahead log, so that `orcha status` and `orcha plan` read while `orcha run` writes. A flush is not
+forced to the disk (synchronous=NORMAL: a power cut may take the last ones, never the file); one that holds a change
+of an allocation is (FULL). One writer per file or database; a second one is refused (StoreLocked).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy import BigInteger, Select, Table, bindparam, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controller import tables
+from controller.address import Address, StoreLocked, StoreRefused, WriterLock, address_of, translated
+from controller.blocks import HOUR
+from controller.opening import check_version, check_whole, engine_for, migrate, probe
+from controller.rows import (
+    Batch,
+    Change,
+    Event,
+    RecordedDecision,
+    Row,
+    Stored,
+    StoredBlock,
+    block_from,
+    both_from,
+    columns_from,
+    decision_from,
+    stored_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from exporters.reading import Reading
+
+MOST_WAITING: Final = 10_000
+"""Events, and decisions, that wait for a store that cannot be written."""
+_MOST_IDS: Final = 500
+"""Workloads asked for in one query."""
+_ADVISORY: Final = 0x6F72636861
+"""PostgreSQL's advisory lock of the one writer: "orcha"."""
+
+
+class Store:
+    """Open with `await Store.open(url)`, close with `await store.close()`."""
+
+    def __init__(self, address: Address, engine: AsyncEngine, lock: WriterLock | None, *, writes: bool) -> None:
+        self.name = address.name
+        """For messages: the path, or the URL without its password."""
+        self.writes = writes
+        self._engine, self._lock = engine, lock
+        self._session: AsyncConnection | None = None
+        """PostgreSQL's advisory lock lives as long as this."""
+        self._one_at_a_time = asyncio.Lock()
+        self._ids: dict[str, int] = {}
+        self._fingerprints: dict[str, str] = {}
+        self._events: deque[Event] = deque(maxlen=MOST_WAITING)
+        self._decisions: deque[RecordedDecision] = deque(maxlen=MOST_WAITING)
+        self._latest: dict[str, RecordedDecision] = {}
+        self._changes: dict[str, Change] = {}
+        self._dialect_insert = sqlite.insert if address.path else postgresql.insert
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        write: bool = True,
+        patience: float = 5.0,
+        steps: Sequence[Callable[[Connection], None]] = tables.STEPS,
+    ) -> Self:
+        """Open, check, and bring to the newest version (`write`), or open for reading beside a writer.
+
+        `patience`: seconds to wait for another program's lock. Raises StoreError.
+        """
+        address = address_of(url, write=write)
+        with translated(address.name):
+            lock = WriterLock(address.path) if write and address.path else None
+        engine = engine_for(address, write=write, patience=patience)
+        store = cls(address, engine, lock, writes=write)
+        try:
+            with translated(address.name):
+                await asyncio.to_thread(probe, engine, address, patience)
+                await store._prepare(address, steps)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        await self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    # what waits to be written
+
+    def note_event(self, event: Event) -> None:
+        self._events.append(event)
+
+    def note_decision(self, decision: RecordedDecision) -> None:
+        """It replaces the newest of its policy, and is added to the history if its fingerprint differs from that."""
+        before = self._latest.get(decision.policy)
+        if (before.fingerprint if before else self._fingerprints.get(decision.policy)) != decision.fingerprint:
+            self._decisions.append(decision)
+        self._latest[decision.policy] = decision
+
+    def note_change(self, key: str, change: Change) -> None:
+        """The next `write` is forced to the disk."""
+        self._changes[key] = change
+
+    async def write(self, batch: Batch | None = None) -> None:
+        """Write the batch and all that waits, in one transaction. Raises StoreError, and then everything still waits."""
+        batch = batch or Batch()
+        async with self._one_at_a_time:
+            events, decisions = list(self._events), list(self._decisions)
+            latest, changes = dict(self._latest), dict(self._changes)
+            if not (batch or events or latest or changes):
+                return
+            async with self._writing(durable=bool(changes)) as connection:
+                ids = await self._write_batch(connection, batch, changes)
+                await self._insert(connection, tables.events, [asdict(event) for event in events])
+                await self._insert(connection, tables.decisions, [asdict(decision) for decision in decisions])
+                await self._upsert(
+                    connection, tables.last_decisions, [asdict(decision) for decision in latest.values()]
+                )
+            self._ids.update(ids)
+            self._forget(events, decisions, latest, changes)
+
+    async def prune(self, readings_before: float, before: float) -> None:
+        """Delete readings of before the one time, and blocks, decisions and events of before the other."""
+        async with self._one_at_a_time, self._writing(durable=False) as connection:
+            blocks = tables.blocks.c
+            await connection.execute(delete(tables.readings).where(tables.readings.c.at < readings_before))
+            await connection.execute(delete(tables.blocks).where(blocks.start * 60 + blocks.span <= before))
+            await connection.execute(delete(tables.decisions).where(tables.decisions.c.at < before))
+            await connection.execute(delete(tables.events).where(tables.events.c.at < before))
+
+    # what is known
+
+    async def load(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """Everything there is of these workloads; those of which nothing is known are not in it."""
+        found: dict[str, Stored] = {}
+        async with self._reading() as connection:
+            asked = set(keys)
+            if not asked <= self._ids.keys():
+                self._ids = await _numbers(connection)
+            wanted = {self._ids[key]: key for key in asked & self._ids.keys()}
+            for ids in _slices(list(wanted), _MOST_IDS):
+                await _load_newest(connection, ids, wanted, found)
+                await _load_blocks(connection, ids, wanted, found)
+                await _load_readings(connection, ids, wanted, found)
+        return found
+
+    async def time(self) -> float | None:
+        """The time that was believed at the last flush; None: there was none."""
+        rows = await self._all(select(tables.meta.c.value).where(tables.meta.c.name == "time"))
+        return float(rows[0].value) if rows else None
+
+    async def newest(self) -> dict[str, tuple[Reading | None, Reading | None]]:
+        """Key -> the newest reading, and the newest with `up`."""
+        query = select(tables.workloads.c.key, tables.newest).join(tables.newest)
+        return {row.key: both_from(row) for row in await self._all(query)}
+
+    async def blocks(self, key: str, since: float, until: float) -> list[StoredBlock]:
+        """The blocks that overlap the period, oldest first."""
+        c = tables.blocks.c
+        query = (
+            _of(key, tables.blocks).where(c.start * 60 + c.span > since, c.start * 60 < until).order_by(c.start, c.span)
+        )
+        return [block_from(row) for row in await self._all(query)]
+
+    async def readings(self, key: str, since: float, until: float) -> list[tuple[float, bool, float, float, float]]:
+        """(at, up, allocated, used, net) of the period, oldest first; only about the last day is kept."""
+        c = tables.readings.c
+        return [
+            columns_from(row)
+            for row in await self._all(_of(key, tables.readings).where(c.at >= since, c.at < until).order_by(c.at))
+        ]
+
+    async def last_decisions(self) -> dict[str, RecordedDecision]:
+        """Policy -> its newest decision."""
+        return {row.policy: decision_from(row) for row in await self._all(select(tables.last_decisions))}
+
+    async def decisions(self, policy: str, since: float, until: float) -> list[RecordedDecision]:
+        """Those of the period that differed from the one before, oldest first."""
+        c = tables.decisions.c
+        query = select(tables.decisions).where(c.policy == policy, c.at >= since, c.at < until).order_by(c.id)
+        return [decision_from(row) for row in await self._all(query)]
+
+    async def events(self, since: float, until: float, most: int = 1000) -> list[Event]:
+        """The newest `most` of the period, oldest first."""
+        c = tables.events.c
+        query = select(tables.events).where(c.at >= since, c.at < until).order_by(c.id.desc()).limit(most)
+        return [Event(row.at, row.kind, row.subject, row.sentence) for row in reversed(await self._all(query))]
+
+    async def changes(self) -> dict[str, Change]:
+        """Key -> what is known of its changes, those that still wait to be written included."""
+        query = select(tables.workloads.c.key, tables.changes).join(tables.changes)
+        found = {row.key: Change(row.last_moved, row.manual_change_at, row.expected) for row in await self._all(query)}
+        return {**found, **self._changes}
+
+    # how
+
+    async def _prepare(self, address: Address, steps: Sequence[Callable[[Connection], None]]) -> None:
+        if self.writes and address.path is None:
+            self._session = await self._engine.connect()
+            if not await self._session.scalar(select(func.pg_try_advisory_lock(_ADVISORY))):
+                raise StoreLocked(
+                    f"another orcha already writes to {self.name}; stop it, or give this one its own --state"
+                )
+            await self._session.commit()
+        if self.writes:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(writes=True)
+                async with connection.begin():
+                    await connection.run_sync(check_whole, address)
+                    await connection.run_sync(migrate, self.name, steps)
+        else:
+            async with self._engine.connect() as connection:
+                await connection.run_sync(check_version, self.name, steps)
+        self._fingerprints = {
+            policy: decision.fingerprint for policy, decision in (await self.last_decisions()).items()
+        }
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with translated(self.name):
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _writing(self, *, durable: bool) -> AsyncIterator[AsyncConnection]:
+        if not self.writes:
+            raise StoreRefused(f"the state {self.name} was opened for reading only")
+        with translated(self.name):
+            async with self._engine.connect() as connection:
+                await connection.execution_options(writes=True, durable=durable)
+                async with connection.begin():
+                    yield connection
+
+    async def _all(self, query: Select[Any]) -> Sequence[Any]:
+        async with self._reading() as connection:
+            rows: Sequence[Any] = (await connection.execute(query)).all()
+            return rows
+
+    async def _insert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
+        if rows:
+            await connection.execute(insert(table), rows)
+
+    async def _upsert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
+        if not rows:
+            return
+        new = self._dialect_insert(table)
+        values = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
+        key = [column.name for column in table.primary_key]
+        await connection.execute(new.on_conflict_do_update(index_elements=key, set_=values), rows)
+
+    async def _write_batch(
+        self, connection: AsyncConnection, batch: Batch, changes: Mapping[str, Change]
+    ) -> dict[str, int]:
+        rows = [*batch.newest, *batch.readings, *batch.blocks, *batch.rolled]
+        ids = await self._numbered(connection, {row["key"] for row in rows} | changes.keys())
+        for row in rows:
+            row["workload_id"] = ids[row["key"]]
+        await self._upsert(connection, tables.newest, batch.newest)
+        await self._upsert(connection, tables.readings, batch.readings)
+        if batch.rolled:
+            c, start = tables.blocks.c, bindparam("start_", type_=BigInteger)
+            finer = delete(tables.blocks).where(
+                c.workload_id == bindparam("id_"), c.span < HOUR, c.start >= start, c.start < start + 60
+            )
+            await connection.execute(
+                finer, [{"id_": row["workload_id"], "start_": row["start"]} for row in batch.rolled]
+            )
+        await self._upsert(connection, tables.blocks, batch.blocks)
+        if batch.time is not None:
+            await self._upsert(connection, tables.meta, [{"name": "time", "value": repr(batch.time)}])
+        changed = [{"workload_id": ids[key], **asdict(change)} for key, change in changes.items()]
+        await self._upsert(connection, tables.changes, changed)
+        return ids
+
+    async def _numbered(self, connection: AsyncConnection, keys: set[str]) -> dict[str, int]:
+        """The number of each workload; new ones get one."""
+        if keys <= self._ids.keys():
+            return self._ids
+        known = await _numbers(connection)
+        await self._insert(connection, tables.workloads, [{"key": key} for key in sorted(keys - known.keys())])
+        return known if keys <= known.keys() else await _numbers(connection)
+
+    def _forget(
+        self,
+        events: list[Event],
+        decisions: list[RecordedDecision],
+        latest: Mapping[str, RecordedDecision],
+        changes: Mapping[str, Change],
+    ) -> None:
+        """What was written no longer waits; what came meanwhile does."""
+        _drop(self._events, events)
+        _drop(self._decisions, decisions)
+        self._fingerprints.update({policy: decision.fingerprint for policy, decision in latest.items()})
+        self._latest = {
+            policy: decision for policy, decision in self._latest.items() if latest.get(policy) is not decision
+        }
+        self._changes = {key: change for key, change in self._changes.items() if changes.get(key) is not change}
+
+
+def _drop(waiting: deque[Any], written: list[Any]) -> None:
+    """Remove the written ones from the left. Some of them may have given way to newer ones meanwhile."""
+    gone = {id(item) for item in written}
+    while waiting and id(waiting[0]) in gone:
+        waiting.popleft()
+
+
+def _slices(ids: list[int], size: int) -> Iterator[list[int]]:
+    return (ids[i : i + size] for i in range(0, len(ids), size))
+
+
+async def _numbers(connection: AsyncConnection) -> dict[str, int]:
+    rows = (await connection.execute(select(tables.workloads))).all()
+    return {row.key: row.id for row in rows}
+
+
+def _of(key: str, table: Table) -> Select[Any]:
+    return select(table).join(tables.workloads).where(tables.workloads.c.key == key)
+
+
+async def _load_newest(
+    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
+) -> None:
+    query = select(tables.newest).where(tables.newest.c.workload_id.in_(ids))
+    for row in (await connection.execute(query)).all():
+        found[keys[row.workload_id]] = stored_from(row)
+
+
+async def _load_blocks(
+    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
+) -> None:
+    c = tables.blocks.c
+    query = select(tables.blocks).where(c.workload_id.in_(ids))
+    for row in (await connection.execute(query.order_by(c.workload_id, c.start, c.span))).all():
+        found.setdefault(keys[row.workload_id], Stored()).blocks.append(block_from(row))
+
+
+async def _load_readings(
+    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
+) -> None:
+    c = tables.readings.c
+    query = select(tables.readings).where(c.workload_id.in_(ids))
+    for row in (await connection.execute(query.order_by(c.workload_id, c.at))).all():
+        found.setdefault(keys[row.workload_id], Stored()).readings.append(columns_from(row))
