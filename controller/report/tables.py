@@ -139,22 +139,23 @@ def policy_panel(policy: View, view: View) -> RenderableType:
     """The cycle's sentence, the moves, and what stays out and why."""
     steps = {row["key"]: row["step"] for row in view["workloads"]}
     lines = [Text(policy["sentence"], style="bold")]
-    for verdict in policy["verdicts"]:
-        step = steps.get(verdict["workload"])
-        before, after = (amount(verdict["resource"], verdict[end], step) for end in ("from", "to"))
-        lines.append(
-            Text.assemble(
-                (
-                    f"  {verdict['workload']}: {before} → {after}",
-                    GOOD if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else STALE,
-                ),
-                f"  {verdict['sentence']}",
-            )
-        )
+    lines += [move_line(verdict, steps.get(verdict["workload"])) for verdict in policy["verdicts"]]
     for key, why in policy["left_out"].items():
         lines.append(Text(f"  {key} stays: {why['sentence']}", style=DIM))
     title = f"policy {policy['name']}, mode {policy['mode']}"
     return Panel(Group(*lines), title=title, title_align="left", border_style=DIM)
+
+
+def move_line(verdict: View, step: float | None) -> Text:
+    """One move: green where it is suggested, yellow where it is refused."""
+    before, after = (amount(verdict["resource"], verdict[end], step) for end in ("from", "to"))
+    style = GOOD if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else STALE
+    return Text.assemble("  ", (f"{verdict['workload']}: {before} → {after}", style), f"  {said(verdict)}")
+
+
+def said(verdict: View) -> str:
+    """The verdict's sentence without the move, which stands before it already."""
+    return str(verdict["sentence"]).removeprefix(f"{verdict['workload']} ").partition(": ")[2] or str(verdict["sentence"])
 
 
 def plan_table(view: View) -> RenderableType:

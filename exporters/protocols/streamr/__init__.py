@@ -84,6 +84,7 @@ TRAITS = Traits(
     min_allocation=5000.0,
     irreversible=True,
     singleton=True,
+    horizon=72 * 3600.0,  # a stake has no daily rhythm, and a person signs: a move pays over days, until others react
     credentials=StreamrCredentials,
     options=StreamrOptions,
     keeps=("mark",),
