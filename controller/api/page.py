@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from controller.report.tables import amount, usd
+from controller.report.tables import amount, said, usd
 from exporters.quantity import format_duration
 
 View = dict[str, Any]
@@ -60,7 +60,7 @@ def move(verdict: View, step: float | None) -> str:
     before, after = (amount(verdict["resource"], verdict[end], step) for end in ("from", "to"))
     style = "good" if verdict["allowed"] or verdict["reason"] == "ModeSuggest" else "odd"
     words = f"{verdict['workload']}: {before} → {after}"
-    return f'<li><strong class="{style}">{escape(words)}</strong> {escape(verdict["sentence"])}</li>'
+    return f'<li><strong class="{style}">{escape(words)}</strong> {escape(said(verdict))}</li>'
 
 
 def workloads(view: View) -> str:

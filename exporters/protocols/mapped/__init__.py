@@ -12,7 +12,7 @@ import json
 import weakref
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -239,7 +239,19 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     )
     if not _says_something(reading) and not any(value is not None for value in counters.values()):
         raise Malformed(f"{workload.endpoint} answered, and none of the mapping's figures was in it; check the paths")
-    return reading
+    return _at_its_price(reading, mapping)
+
+
+def _at_its_price(reading: Reading, mapping: Mapping) -> Reading:
+    """Until two looks tell what a lifetime counter gained: what is used, at its published price, and labelled estimated."""
+    resource, native = mapping.traits.resource, reading.native
+    prices, used = native.price_per_unit_hour.get(resource or ""), reading.used.get(resource or "")
+    if native.gross_per_hour or not mapping.figures.lifetime_native or not prices or used is None:
+        return reading
+    if set(prices) != set(_by_token(mapping.figures.lifetime_native)):
+        return reading
+    rates = {token: price * used for token, price in prices.items()}
+    return replace(reading, native=replace(native, gross_per_hour=rates), quality=Quality.ESTIMATED)
 
 
 def _says_something(reading: Reading) -> bool:

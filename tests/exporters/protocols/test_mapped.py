@@ -781,3 +781,27 @@ def test_the_page_about_mappings_names_every_key():
         info.alias or name for model in (Figures, MappingTraits, Request) for name, info in model.model_fields.items()
     ]
     assert [key for key in keys if f"`{key}`" not in page_] == []
+
+
+def test_until_two_looks_tell_what_a_counter_gained_the_published_price_estimates_it():
+    """2.5 cores at 4400 micro-AKT per core-hour are 0.011 AKT per hour; the second look measures it."""
+    mapping = {
+        "traits": {"curve": "demand", "resource": "cpu", "pollInterval": "60s"},
+        "requests": {"status": {"url": "{endpoint}/status", "format": "json"}},
+        "figures": {
+            "used": {"request": "status", "path": "$.cores"},
+            "lifetime_native": {"request": "status", "path": "$.earned", "token": "AKT", "counter": True},
+            "price": {"request": "status", "path": "$.price", "scale": 1e-6, "token": "AKT", "per": "1h"},
+        },
+    }
+    spec = WorkloadSpec.model_validate({"protocol": "mapped", "endpoint": "http://127.0.0.1:1", "mapping": mapping})
+    workload = Workload("rack-1", "akash", spec, mapped.traits_of(spec))
+    first = Payloads({"status": {"cores": 2.5, "earned": 7.0, "price": 4400}}, 0.0)
+    reading = mapped.parse(first, workload, 0.0)
+    assert reading.native.gross_per_hour == {"AKT": pytest.approx(0.011)}
+    assert reading.quality == "estimated"
+    bodies = {"status": {"cores": 2.5, "earned": 7.02, "price": 4400}}
+    kept = Payloads({mapped.COUNTERS: {"lifetime_native AKT": 7.0}}, 0.0)
+    second = mapped.parse(Payloads(bodies, 3600.0, kept), workload, 3600.0)
+    assert second.native.gross_per_hour == {"AKT": pytest.approx(0.02)}
+    assert second.quality == "measured"
