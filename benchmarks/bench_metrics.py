@@ -79,6 +79,11 @@ def filled(readings: list[Reading], workloads: list[Workload]) -> Exposition:
     return exposition
 
 
+def update_all(exposition: Exposition, readings: list[Reading]) -> None:
+    for one in readings:
+        exposition.update(one)
+
+
 def seconds(what: Callable[[], Any], rounds: int) -> float:
     """Median CPU seconds."""
     taken = []
@@ -139,8 +144,10 @@ def compare(count: int, rounds: int, report: Report) -> None:
     library = seconds(lambda: generate_latest(registry), max(1, rounds // 3)) / series
     scrape = seconds(lambda: b"".join(exposition.render()), rounds) / series
     cold = seconds(lambda: b"".join(filled(readings, workloads).render()), rounds) / series
-    changed = [replace(one, at=AT + 60, used={"storage": 6e12, "bandwidth": 2e7}, rate_usd_per_hour=0.02) for one in readings]
-    update = seconds(lambda: [exposition.update(one) for one in changed], 1) / count
+    changed = [
+        replace(one, at=AT + 60, used={"storage": 6e12, "bandwidth": 2e7}, rate_usd_per_hour=0.02) for one in readings
+    ]
+    update = seconds(lambda: update_all(exposition, changed), 1) / count
 
     against = f"{library * 1e6:.2f} µs a series by generate_latest"
     name = f"{count:>6} workloads, {series} series"
@@ -148,7 +155,9 @@ def compare(count: int, rounds: int, report: Report) -> None:
     report.add(f"{name}: cold", cold / library, detail=f"{cold * 1e6:.3f} µs against {against}")
     holds = {way: asyncio.run(hold_up(exposition, packed=packed)) for way, packed in (("plain", False), ("gzip", True))}
     for way, held in holds.items():
-        report.add(f"{name}: loop held up, {way}", held / HOLD_UP, 1.0, detail=f"{held * 1e3:.1f} ms of {HOLD_UP * 1e3:.0f}")
+        report.add(
+            f"{name}: loop held up, {way}", held / HOLD_UP, 1.0, detail=f"{held * 1e3:.1f} ms of {HOLD_UP * 1e3:.0f}"
+        )
     report.figures[str(count)] = {
         "series": series, "bytes": len(page), "library_us_per_series": library * 1e6, "scrape_us_per_series": scrape * 1e6,
         "cold_us_per_series": cold * 1e6, "update_us_per_reading": update * 1e6,

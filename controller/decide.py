@@ -173,9 +173,11 @@ def _conclusion(
 
 
 def _moves_words(verdicts: list[Verdict]) -> str:
+    """The moves that change most first."""
+    ordered = sorted(verdicts, key=lambda v: (-abs(v.move.gain_usd_per_hour), v.move.key))
     words = [
         f"{v.move.key} {amount(v.move.resource, v.move.from_)} → {amount(v.move.resource, v.move.to)} {v.move.resource}"
-        for v in verdicts[:4]
+        for v in ordered[:4]
     ]
     return ", ".join(words) + (f" and {len(verdicts) - 4} more" if len(verdicts) > 4 else "")
 

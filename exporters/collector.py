@@ -12,7 +12,6 @@ Module name = `protocol:` in the YAML. Nothing else is looked at.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import math
 import pkgutil
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from exporters import protocols
+from exporters.deadline import within
 from exporters.errors import Malformed, PollError, TimedOut, Unauthorized
 from exporters.nodes import Allocation, Node, Power, WorkloadSpec
-from exporters.reading import Connection, Native, Reading
+from exporters.reading import Connection, Native, Pool, Reading
 from exporters.session import Session
 from exporters.traits import Traits
 
@@ -157,6 +157,16 @@ def read_secret(path: str | Path) -> str:
     return text
 
 
+def read_key(path: str | Path) -> str:
+    """A credential that goes into an HTTP header: one line of printable ASCII. Raises Unauthorized as `read_secret` does."""
+    key = read_secret(path)
+    if not key.isascii() or not key.isprintable():
+        raise Unauthorized(
+            f"the credential file {path} holds several lines, or letters that no key has; put the key alone into it"
+        )
+    return key
+
+
 async def look(
     collector: Collector, session: Session, workload: Workload, now: float, previous: Payloads | None = None
 ) -> tuple[Reading, Payloads | None]:
@@ -166,7 +176,7 @@ async def look(
     next look wants to see of this one. Never raises, cancellation apart.
     """
     try:
-        async with asyncio.timeout(workload.timeout):
+        with within(workload.timeout):
             payloads = await collector.fetch(session, workload)
         payloads = Payloads(payloads.bodies, now, previous)
         reading = possible(collector.parse(payloads, workload, now))
@@ -195,6 +205,8 @@ def failed(workload: Workload, now: float, why: PollError) -> Reading:
 
 LIMIT = 1e18
 """No real figure in base units is larger: a node that says so lies."""
+LATEST = 7258118400.0
+"""The year 2200 in Unix seconds: no payout is promised for later."""
 
 
 @dataclass
@@ -211,6 +223,26 @@ class _Doubt:
                 self.notes.append(f"{what} {name} is {value:g}, which cannot be; taken as unknown")
         return good
 
+    def figure(self, what: str, value: float | None, most: float = LIMIT, least: float = 0.0) -> float | None:
+        if value is None or least <= value <= most:
+            return value
+        self.notes.append(f"{what} is {value:g}, which cannot be; taken as unknown")
+        return None
+
+    def pool(self, pool: Pool | None) -> Pool | None:
+        """None where any part cannot be: a curve of half a pool would be worth nothing."""
+        if pool is None or _is_pool(pool):
+            return pool
+        self.notes.append(
+            f"the pool says {pool.others:g} of others, which cannot be, or its payout cannot; taken as unknown"
+        )
+        return None
+
+
+def _is_pool(pool: Pool) -> bool:
+    parts = (pool.others, *pool.payout_native_per_hour.values())
+    return all(0 <= part <= LIMIT for part in parts) and (pool.net_share is None or 0 <= pool.net_share <= 1)
+
 
 def _is_plain(reading: Reading) -> bool:
     """Whether every figure can be true: the usual case, told without building anything."""
@@ -226,8 +258,13 @@ def _is_plain(reading: Reading) -> bool:
     for name, value in reading.used.items():
         if value > 10 * reading.allocated.get(name, math.inf) > 0:
             return False
-    growth = reading.growth_per_hour
-    return growth is None or abs(growth) <= LIMIT
+    growth, pool = reading.growth_per_hour, reading.pool
+    return (
+        (growth is None or abs(growth) <= LIMIT)
+        and (pool is None or _is_pool(pool))
+        and 0 <= (reading.payout_threshold_usd or 0.0) <= LIMIT
+        and 0 <= (reading.payout_expected_at or 0.0) <= LATEST
+    )
 
 
 def possible(reading: Reading) -> Reading:
@@ -254,10 +291,10 @@ def possible(reading: Reading) -> Reading:
             for resource, values in gross.price_per_unit_hour.items()
         },
     )
-    growth = reading.growth_per_hour
-    if growth is not None and not (math.isfinite(growth) and abs(growth) <= LIMIT):
-        doubt.notes.append(f"growth is {growth:g}, which cannot be; taken as unknown")
-        growth = None
+    growth = doubt.figure("growth", reading.growth_per_hour, least=-LIMIT)
+    pool = doubt.pool(reading.pool)
+    threshold = doubt.figure("the payout threshold", reading.payout_threshold_usd)
+    payout_at = doubt.figure("the payout's time", reading.payout_expected_at, LATEST)
     return replace(
         reading,
         used=used,
@@ -266,5 +303,8 @@ def possible(reading: Reading) -> Reading:
         irreversible=irreversible,
         native=native,
         growth_per_hour=growth,
+        pool=pool,
+        payout_threshold_usd=threshold,
+        payout_expected_at=payout_at,
         notes=reading.notes + tuple(doubt.notes),
     )

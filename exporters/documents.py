@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,9 @@ Path_ = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 MAX_FILE = 8 * 2**20
 MAX_DEPTH = 50
+MAX_PARTS = 1_000_000
+"""Keys and values of one document, anchors unfolded: more than 10 000 workloads with their mappings have. A few lines of anchors of anchors
+would otherwise fill the memory of a running controller."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,16 +98,22 @@ def files_of(paths: Iterable[str | Path]) -> list[Path]:
     """The YAML files that the paths name: a directory stands for its *.yaml and *.yml, sorted, hidden ones left out."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = [p for p in path.iterdir() if p.suffix in {".yaml", ".yml"} and not p.name.startswith(".")]
-            if not inside:
-                raise CannotRead(f"{path} holds no .yaml file; put the manifests there, or name another directory")
-            found += sorted(p for p in inside if not p.is_dir())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise CannotRead(f"{path} does not exist; name a YAML file or a directory of them")
+        try:
+            found += _files_at(path)
+        except OSError as exc:
+            raise CannotRead(f"{path} cannot be read ({exc.strerror}); let orcha's user read it") from exc
     return list(dict.fromkeys(found))
+
+
+def _files_at(path: Path) -> list[Path]:
+    if path.is_dir():
+        inside = [p for p in path.iterdir() if p.suffix in {".yaml", ".yml"} and not p.name.startswith(".")]
+        if not inside:
+            raise CannotRead(f"{path} holds no .yaml file; put the manifests there, or name another directory")
+        return sorted(p for p in inside if not p.is_dir())
+    if not path.exists():
+        raise CannotRead(f"{path} does not exist; name a YAML file or a directory of them")
+    return [path]
 
 
 def read_files(paths: Iterable[str | Path]) -> tuple[list[Document], list[Problem]]:
@@ -112,18 +122,29 @@ def read_files(paths: Iterable[str | Path]) -> tuple[list[Document], list[Proble
     problems: list[Problem] = []
     for path in files_of(paths):
         try:
-            if path.stat().st_size > MAX_FILE:
-                raise CannotRead(f"{path} is larger than {MAX_FILE // 2**20} MiB; that is no manifest")
-            text = path.read_text(encoding="utf-8")
+            text = _text_of(path)
         except UnicodeDecodeError as exc:
             problems.append(Problem(str(path), 0, "", f"is not UTF-8 text (byte {exc.start})"))
             continue
         except OSError as exc:
-            raise CannotRead(f"{path} cannot be read ({exc.strerror})") from exc
+            raise CannotRead(
+                f"{path} cannot be read ({exc.strerror}); let orcha's user read it, or take it away"
+            ) from exc
         here, wrong = read_text(text, str(path))
         documents += here
         problems += wrong
     return documents, problems
+
+
+def _text_of(path: Path) -> str:
+    """The whole file. A pipe is read where it was named as such: kustomize build | orcha validate /dev/stdin."""
+    if stat.S_ISFIFO(path.stat().st_mode) and not str(path).startswith("/dev/"):
+        raise CannotRead(f"{path} is a pipe, and nobody may ever write to it; name a YAML file")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise CannotRead(f"{path} is larger than {MAX_FILE // 2**20} MiB; that is no manifest")
+    return content.decode("utf-8-sig")
 
 
 def read_text(text: str, file: str) -> tuple[list[Document], list[Problem]]:
@@ -154,6 +175,8 @@ def _plain(node: yaml.Node, path: Path_, lines: dict[Path_, int], twice: list[tu
     lines[path] = node.start_mark.line + 1
     if len(path) > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels (an anchor that holds itself?)")
+    if len(lines) > MAX_PARTS:
+        raise ValueError(f"unfolds to more than {MAX_PARTS} parts (anchors of anchors?); split it into files")
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, i), lines, twice) for i, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):

@@ -10,7 +10,7 @@ from typing import Any
 from exporters.documents import Document, Problem, Rule, checked, read_files
 from exporters.nodes import API_VERSION, Model, Node
 from exporters.rules import Declares, node_rules
-from exporters.settings import Settings
+from exporters.settings import Settings, read_listen
 
 Kinds = Mapping[str, tuple[type[Model], list[Rule]] | None]
 """kind -> (model, rules), or None for a kind that is known and left to somebody else."""
@@ -70,9 +70,10 @@ def _one(document: Document, kinds: Kinds) -> tuple[Model | None, list[Problem]]
 def _settings_rules(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     spec = settings.spec
     for name, address in (("listen", spec.listen), ("exporterListen", spec.exporter_listen)):
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            yield ("spec", name), f"{address!r} is no address to listen on; write HOST:PORT, such as 127.0.0.1:9872"
+        try:
+            read_listen(address)
+        except ValueError as exc:
+            yield ("spec", name), str(exc)
     if spec.state and spec.state_file:
         yield ("spec", "stateFile"), "state is given as well; keep one"
     if spec.state and not spec.state.startswith(("sqlite:///", "postgresql://")):

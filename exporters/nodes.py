@@ -38,6 +38,7 @@ class Model(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 

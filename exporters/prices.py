@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from exporters.clock import Clock
-from exporters.collector import Workload, read_secret
+from exporters.collector import Workload, read_key
 from exporters.energy import energy_usd_per_hour
 from exporters.errors import Malformed, PollError, RateLimited, TimedOut, Unauthorized
 from exporters.nodes import WorkloadSpec
@@ -289,7 +289,7 @@ class PriceFeed:
             return {}, ""
         if path is None:
             raise Unauthorized(f"{source.name} needs an API key; name its file under prices.apiKeyFiles.{source.name}")
-        key = read_secret(path)
+        key = read_key(path)
         return {source.key_header(base): key}, key
 
     def _failed(self, source: Source, why: PollError, key: str) -> dict[str, Price]:

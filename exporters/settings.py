@@ -15,6 +15,20 @@ Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PriceSource = Literal["coingecko", "defillama", "kraken", "binance", "coinmarketcap"]
 
 
+def read_listen(text: str) -> tuple[str, int]:
+    """HOST:PORT in its parts: 127.0.0.1:9872 -> ("127.0.0.1", 9872), [::1]:0 -> ("::1", 0), :9872 -> ("", 9872), every address.
+
+    Raises ValueError, with what would be right.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not port.isdecimal() or int(port) > 65535 or set("[]/ @") & set(bare):
+        raise ValueError(f"{text!r} is no address to listen on; write HOST:PORT, such as 127.0.0.1:9872")
+    if ":" in bare and bare == host:
+        raise ValueError(f"{text!r} is no address to listen on; write an IPv6 host in brackets, such as [::1]:9872")
+    return bare, int(port)
+
+
 class ApiKeyFiles(Model):
     """Names of files that hold API keys of price sources."""
 

@@ -40,7 +40,9 @@ class _Candidate:
 def opportunities(
     problem: Problem, curves: Mapping[str, Curve], traits: Mapping[str, Traits]
 ) -> tuple[Opportunity, ...]:
-    """Best first: by what is left of the gain after the cost; ties by name. Those that earn nothing say so."""
+    """Best first: by what is left of the gain per hour when the cost is spread over the target's horizon; ties by name.
+    Those that earn nothing say so.
+    """
     free = _free(problem)
     by_node: dict[str, list[Choice]] = {}
     for choice in problem.choices:
@@ -51,7 +53,7 @@ def opportunities(
         if (best := _best(source, target, {r: free.get((target.node, r), 0.0) for r in target.needs}))
     ]
     weighed = [_opportunity(candidate, curves, traits) for candidate in found]
-    return tuple(sorted(weighed, key=_rank))
+    return tuple(sorted(weighed, key=lambda found: _rank(found, curves[found.target].horizon)))
 
 
 def moves_of(
@@ -71,8 +73,8 @@ def move(curve: Curve, node: str, from_: float, to: float, cost: float) -> Move:
     return Move(curve.key, node, curve.resource, from_, to, curve.at(to) - curve.at(from_), cost)
 
 
-def _rank(it: Opportunity) -> tuple[float, str, str]:
-    return -(it.gain.expected - it.cost_usd), it.target, it.source or ""
+def _rank(it: Opportunity, horizon: float) -> tuple[float, str, str]:
+    return -(it.gain.expected - it.cost_usd / (horizon / 3600.0)), it.target, it.source or ""
 
 
 def _free(problem: Problem) -> dict[tuple[str, str], float]:

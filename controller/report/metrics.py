@@ -146,8 +146,9 @@ def plan_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFamily]:
 
 
 def why_word(why: str) -> str:
-    """The reason as a label: its first clause, so that figures in it do not make new series."""
-    return re.split(r"[:;(]", why, maxsplit=1)[0].strip()[:60]
+    """The reason as a label without figures, so that they make no new series: "WaterFilling (exact): ..." -> "exact"."""
+    found = re.search(r"\(([a-z ]+)\)", why)
+    return found[1] if found else re.split(r"[:;,]", why, maxsplit=1)[0].strip()[:60]
 
 
 def opportunity_family(decisions: Iterable[Decision]) -> GaugeMetricFamily:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +22,7 @@ def amount(resource: str | None, value: float | None, step: float | None = None)
     if value is None or resource is None:
         return "?" if resource else "–"
     decimal = resource not in BINARY or (step is not None and step % 2**20 != 0)
-    unit = {"cpu": " cores", "bandwidth": "bit/s", "storage": "B", "memory": "B"}.get(
+    unit = {"cpu": " core" if value == 1 else " cores", "bandwidth": "bit/s", "storage": "B", "memory": "B"}.get(
         resource, f" {resource.rpartition('/')[2]}"
     )
     if resource == "cpu" or "/" in resource:
@@ -38,9 +38,9 @@ def usd(value: float | None, *, signed: bool = False) -> str:
     return f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
 
 
-def status_table(view: View) -> RenderableType:
-    """What earns what, and what would change; then a line for each policy."""
-    parts: list[RenderableType] = [workloads_table(view)]
+def status_table(view: View, width: int = 200) -> RenderableType:
+    """What earns what, and what would change; then a line for each policy. Columns as the terminal has room for."""
+    parts: list[RenderableType] = [workloads_table(view, width), *troubles(view)]
     parts += [policy_panel(policy, view) for policy in view["policies"]]
     manifests = view.get("manifests", {})
     if manifests.get("problems"):
@@ -56,27 +56,42 @@ def status_table(view: View) -> RenderableType:
     return Group(*parts)
 
 
-def workloads_table(view: View) -> Table:
+COLUMNS: tuple[tuple[str, JustifyMethod, int], ...] = (
+    ("workload", "left", 0),
+    ("protocol", "left", 130),
+    ("state", "left", 100),
+    ("earns now\nUSD/h gross", "right", 0),
+    ("in hand\nUSD/h net", "right", 0),
+    ("in tokens\nper hour", "right", 145),
+    ("allocated", "right", 0),
+    ("used", "right", 90),
+    ("better\nsplit", "right", 0),
+    ("one step more\nis worth USD/h", "right", 160),
+    ("read", "right", 120),
+)
+"""Head, side, and the width of the terminal from which on there is room for it."""
+
+
+def workloads_table(view: View, width: int = 200) -> Table:
     table = Table(header_style="bold", expand=False, pad_edge=False, box=None, padding=(0, 2, 0, 0))
-    for name, justify in (
-        ("workload", "left"),
-        ("protocol", "left"),
-        ("state", "left"),
-        ("earns now\nUSD/h gross", "right"),
-        ("in hand\nUSD/h net", "right"),
-        ("in tokens\nper hour", "right"),
-        ("allocated", "right"),
-        ("used", "right"),
-        ("better\nsplit", "right"),
-        ("one step more\nis worth USD/h", "right"),
-        ("read", "right"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "state", vertical="bottom")  # type: ignore[arg-type]
-    for row in view["workloads"]:
-        table.add_row(*workload_row(row, view["at"]))
-    table.add_section()
-    table.add_row(Text("all", style="bold"), "", "", *totals(view["workloads"]))
+    chosen = [i for i, (_, _, least) in enumerate(COLUMNS) if width >= least]
+    for i in chosen:
+        table.add_column(COLUMNS[i][0], justify=COLUMNS[i][1], vertical="bottom", overflow="fold")
+    rows = [workload_row(row, view["at"]) for row in view["workloads"]]
+    gross, net = totals(view["workloads"])
+    rows.append([Text("all", style="bold"), Text(), Text(), gross, net, *[Text()] * 6])
+    for row in rows:
+        table.add_row(*(row[i] for i in chosen))
     return table
+
+
+def troubles(view: View) -> Iterator[Text]:
+    """A line for each workload that is not read, with what to do, and for each oddity of one that is."""
+    for row in view["workloads"]:
+        if row["failure"]:
+            yield Text.assemble((f"{row['key']}: ", BAD), row["failure"])
+        for note in row["notes"]:
+            yield Text.assemble((f"{row['key']}: ", STALE), note)
 
 
 def totals(rows: list[View]) -> tuple[Text, Text]:
@@ -155,12 +170,14 @@ def move_line(verdict: View, step: float | None) -> Text:
 
 def said(verdict: View) -> str:
     """The verdict's sentence without the move, which stands before it already."""
-    return str(verdict["sentence"]).removeprefix(f"{verdict['workload']} ").partition(": ")[2] or str(verdict["sentence"])
+    return str(verdict["sentence"]).removeprefix(f"{verdict['workload']} ").partition(": ")[2] or str(
+        verdict["sentence"]
+    )
 
 
-def plan_table(view: View) -> RenderableType:
+def plan_table(view: View, width: int = 200) -> RenderableType:
     """`orcha plan`: the status, then every opportunity with its reason."""
-    parts: list[RenderableType] = [status_table(view)]
+    parts: list[RenderableType] = [status_table(view, width)]
     for policy in view["policies"]:
         found = policy["plan"]["opportunities"]
         if found:
@@ -169,6 +186,12 @@ def plan_table(view: View) -> RenderableType:
             )
         parts.append(Text(f"solver {policy['plan']['solver']}: {policy['plan']['why']}", style=DIM))
     return Group(*parts)
+
+
+def verdict_words(item: View) -> str:
+    """The reason, and the refusal's own words; the figures of a good one stand in the columns already."""
+    refusal = str(item["sentence"]).partition("refused: ")[2]
+    return f"{item['reason']}: {refusal}" if refusal else str(item["reason"])
 
 
 def opportunities_table(name: str, found: Iterable[View], steps: dict[str, float | None]) -> Table:
@@ -194,6 +217,6 @@ def opportunities_table(name: str, found: Iterable[View], steps: dict[str, float
             usd(gain["expected"], signed=True),
             usd(gain["high"], signed=True),
             "?" if item["confidence"] is None else f"{item['confidence']:.0%}",
-            f"{item['reason']}: {item['sentence']}" if item["sentence"] else item["reason"],
+            verdict_words(item),
         )
     return table

@@ -221,11 +221,11 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     """One account as a Reading, money in points. Raises Malformed."""
     account = read_account(payloads.bodies)
     rate, quality = rate_of(account, now)
-    points = settled(account) or _sum(device.points for device in account.devices)
+    points = settled(account) or estimated(account)
     state = state_of(account)
     return Reading(
         workload.node, workload.name, workload.protocol, now,
-        state=state, states=STATES, healthy=state == "earning",
+        state=state, states=STATES, healthy=None if state is None else state == "earning",
         quality=quality,
         native=Native(
             gross_per_hour={} if rate is None else {POINTS: rate},
@@ -269,6 +269,16 @@ def settled(account: Account) -> float | None:
     return said if said is not None and said > 0 else None
 
 
+def estimated(account: Account) -> float | None:
+    """Points of the epoch so far that the connected devices collected.
+
+    With none connected it is unknown, not 0: those that were are forgotten. An account without any device has 0.
+    """
+    if account.devices:
+        return _sum(device.points for device in account.devices)
+    return 0.0 if account.known == 0 else None
+
+
 def rate_of(account: Account, now: float) -> tuple[float | None, Quality | None]:
     """Points per hour, and how they came about.
 
@@ -292,10 +302,14 @@ def _hours(epoch: Epoch | None, now: float) -> float | None:
     return hours if hours >= 1 else None
 
 
-def state_of(account: Account) -> str:
+def state_of(account: Account) -> str | None:
+    """One of STATES; None where no device earns for sure and the score of one is unknown."""
     if not account.devices:
         return "no_device"
-    return "earning" if any((device.points_per_hour or 0.0) > 0 for device in account.devices) else "no_score"
+    rates = [device.points_per_hour for device in account.devices]
+    if any(rate is not None and rate > 0 for rate in rates):
+        return "earning"
+    return None if None in rates else "no_score"
 
 
 def _sum(parts: Iterable[float | None]) -> float | None:
@@ -324,7 +338,7 @@ def _samples(account: Account) -> dict[str, Samples]:
         ],
         "epoch_points": [
             ({"kind": "settled"}, settled(account)),
-            ({"kind": "estimated"}, _sum(device.points for device in devices)),
+            ({"kind": "estimated"}, estimated(account)),
         ],
         "epoch_start_timestamp_seconds": [({}, epoch.start_date if epoch else None)],
         "epoch_end_timestamp_seconds": [({}, epoch.end_date if epoch else None)],

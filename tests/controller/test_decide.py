@@ -33,7 +33,7 @@ def test_idle_room_goes_to_what_is_always_full():
     assert found.plan.targets == {AKASH: 4.0, GOLEM: 8.0}
     assert found.reason is Reason.ALLOWED
     assert all(v.allowed for v in found.verdicts)
-    assert found.sentence.startswith("move: rack-1/akash 6 → 4 cpu, rack-1/golem 6 → 8 cpu: +0.03793 USD/h")
+    assert found.sentence.startswith("move: rack-1/golem 6 → 8 cpu, rack-1/akash 6 → 4 cpu: +0.03793 USD/h")
 
 
 def test_suggest_is_the_default_and_allows_nothing():

@@ -21,7 +21,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from exporters.collector import LIMIT, Family, Payloads, Workload, read_secret
+from exporters.collector import LIMIT, Family, Payloads, Workload, read_key
 from exporters.errors import Unauthorized
 from exporters.nodes import Model
 from exporters.protocols.golem.asking import Yagna, look
@@ -111,7 +111,7 @@ def _app_key(workload: Workload) -> str:
         given = GolemCredentials.model_validate(workload.spec.credentials.model_extra or {})
     except ValidationError as exc:
         raise Unauthorized(f"{workload.key} names no application key; write credentials: {{appKeyFile: FILE}}") from exc
-    return read_secret(given.app_key_file)
+    return read_key(given.app_key_file)
 
 
 def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:

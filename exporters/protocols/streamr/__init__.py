@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from exporters.collector import Family, Payloads, Workload, read_secret
+from exporters.collector import Family, Payloads, Workload, read_key, read_secret
 from exporters.errors import Malformed, PollError
 from exporters.nodes import Model
 from exporters.protocols.streamr.abi import checksummed
@@ -204,7 +204,7 @@ def _credentials(workload: Workload) -> StreamrCredentials:
 async def _info(session: Session, options: StreamrOptions, keys: StreamrCredentials) -> NodeInfo | None:
     if options.node is None:
         return None
-    headers = {"Authorization": f"bearer {read_secret(keys.api_key_file)}"} if keys.api_key_file else {}
+    headers = {"Authorization": f"bearer {read_key(keys.api_key_file)}"} if keys.api_key_file else {}
     answer = await session.request("GET", f"{options.node.rstrip('/').removesuffix('/info')}/info", headers=headers)
     return read_info(answer.json())
 
@@ -212,7 +212,7 @@ async def _info(session: Session, options: StreamrOptions, keys: StreamrCredenti
 async def _fleet(session: Session, options: StreamrOptions, keys: StreamrCredentials) -> Fleet | None:
     if options.subgraph is None:
         return None
-    headers = {"Authorization": f"Bearer {read_secret(keys.graph_api_key_file)}"} if keys.graph_api_key_file else {}
+    headers = {"Authorization": f"Bearer {read_key(keys.graph_api_key_file)}"} if keys.graph_api_key_file else {}
     query = {"query": SUBGRAPH_QUERY, "variables": {"operator": options.operator, "sponsorship": options.sponsorship}}
     return read_fleet((await session.request("POST", options.subgraph, headers=headers, json=query)).json())
 

@@ -103,11 +103,13 @@ def gross_per_hour(stake: Stake, payout_per_second: float | None) -> float | Non
 
 
 def owner_part(stake: Stake) -> float | None:
-    """What of the gross rate the owner has in hand, 0..1; None where the cut or his share is not known."""
+    """What of the gross rate the owner has in hand, 0..1; None where the cut or his share is not known, or cannot be."""
     share = owner_share(stake)
     if stake.cut is None or share is None:
         return None
     cut, fee = data(stake.cut), DEFAULT_FEE if stake.fee is None else data(stake.fee)
+    if max(cut, fee, share) > 1:
+        return None
     return (1 - fee) * (cut + (1 - cut) * share)
 
 

@@ -86,7 +86,9 @@ def assert_sound(reading):
         *native.net_per_hour.values(),
     ]
     figures += [amount for kind in native.balance.values() for amount in kind.values()]
-    figures += [value for rows in reading.extra.values() for _, value in rows]
+    byte_seconds = {name for name in reading.extra if name.endswith("_byte_seconds")}
+    figures += [value for name in reading.extra.keys() - byte_seconds for _, value in reading.extra[name]]
+    figures += [value / 3600 for name in byte_seconds for _, value in reading.extra[name]]
     assert all(0 <= value <= collector.LIMIT for value in figures)
     if native.gross_per_hour and native.net_per_hour:
         assert native.net_per_hour["USD"] <= native.gross_per_hour["USD"]

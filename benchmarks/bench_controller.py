@@ -1,0 +1,478 @@
+"""The controller as a whole: start-up, memory, one cycle with four workloads, one turn and the pages at 1 000 and 10 000.
+
+    start-up  `orcha validate` and `orcha run` (until /healthz answers), in CPU seconds; against importing the libraries
+    memory    RSS of `orcha run` with the four workloads of a simulated node and 48 h of history, once it has a plan
+    cycle     four workloads of all kinds, every look due, against the simulator in another process: CPU of this one
+    turn      the same with 1 000 and 10 000 workloads on 250 and 2 500 nodes, and what each of its parts takes
+    hold-up   the longest stretch of CPU time for which the loop's thread served nobody else: in a turn, in each page
+
+Everything is on loopback, what answers is another process, and each size has a process of its own. "Besides waiting" is
+CPU time; wall time is beside it where threads share the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._fleet import Rig, endpoints, manifests, past, rig
+from benchmarks._report import Report, arguments, finish
+from controller.api.app import Faces, application
+from controller.decide import decide
+from controller.history import History
+from controller.manifests import Manifests, load
+from controller.report import views
+from controller.report.metrics import render
+from controller.samples import Kept
+from controller.state import movable_on, node_state, state_of
+from controller.store import Store
+from exporters.collector import discover, workloads_of
+from exporters.server import metrics_response
+from exporters.simulator.demo import HISTORY, demo
+from exporters.simulator.history import history
+
+CYCLE_MS = 20.0
+RSS_MB = 150.0
+HOLD_UP_MS = 50.0
+PAST_HOURS = 6.0
+LIBRARIES = {
+    "validate": "pydantic, typer, rich.console, yaml, cronsim, jsonpath, prometheus_client, aiohttp",
+    "run": "pydantic, typer, rich.console, yaml, cronsim, jsonpath, prometheus_client, aiohttp.web, numpy, "
+    "sqlalchemy.ext.asyncio, aiosqlite, structlog, watchfiles",
+}
+"""What each command stands on: importing these alone is the least that it can take."""
+READERS = {
+    "/metrics": ("/metrics", "identity"),
+    "/metrics, gzip": ("/metrics", "gzip"),
+    "/api/v1/status": ("/api/v1/status", "identity"),
+    "/": ("/", "identity"),
+}
+_READ = """
+import sys, urllib.request
+asked = urllib.request.Request(sys.argv[1], headers={"Accept-Encoding": sys.argv[2]})
+print(len(urllib.request.urlopen(asked, timeout=120).read()))
+"""
+"""The reader is another process: what it does is none of the loop's time."""
+
+
+def rss(pid: int | str = "self") -> float:
+    """MB of memory that a process holds now."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 1e6
+
+
+def most_rss(pid: int | str = "self") -> float:
+    """MB of memory that it held at most."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+
+
+# --- start-up and memory: our own programs, as they are started --------------------------------------------------------
+
+
+def cpu_of(argv: list[str], rounds: int) -> float:
+    """Median CPU seconds of a program from start to end."""
+    taken = []
+    for _ in range(rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(taken)
+
+
+def imported(names: str) -> list[str]:
+    return [sys.executable, "-c", f"import {names}"]
+
+
+@contextlib.contextmanager
+def simulated(directory: Path, origin: float) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The simulator as a process: manifests of its rack-1, which has four workloads, and the address of each site."""
+    argv = [sys.executable, "-m", "exporters.simulator", "--manifests", str(directory / "all"), "--origin", str(origin)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            sites: dict[str, str] = {}
+            while "control" not in sites:
+                assert program.stdout is not None
+                said = json.loads(program.stdout.readline())
+                sites[said["site"]] = said["address"]
+            here = directory / "manifests"
+            here.mkdir()
+            for name in ("rack-1", "policy", "settings"):
+                (here / f"{name}.yaml").write_bytes((directory / "all" / f"{name}.yaml").read_bytes())
+            yield here, sites
+        finally:
+            program.terminate()
+
+
+async def live(here: Path, state: Path, origin: float, sites: dict[str, str]) -> None:
+    """Put two days that the real collectors read into the state."""
+    found = load([here], discover())
+    assert not found.problems, found.problems
+    workloads = workloads_of(found.nodes, discover())
+    known, now = History([Kept.of(workload) for workload in workloads]), time.time()
+    made = demo(1, origin=origin, day=1800.0)
+    async for reading in history(made.world, workloads, discover(), origin, now, addresses=sites):
+        known.add(reading)
+    store = await Store.open(f"sqlite:///{state}")
+    await known.flush(store, now)
+    await store.close()
+
+
+def fetched(url: str) -> bytes | None:
+    with contextlib.suppress(urllib.error.URLError, OSError):
+        return bytes(urllib.request.urlopen(url, timeout=5).read())
+    return None
+
+
+def waited(url: str, until: Callable[[bytes], bool], program: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while (found := fetched(url)) is None or not until(found):
+        if program.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"{url} did not answer as it should")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def spent(pid: int) -> float:
+    """CPU seconds of a running process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Ran:
+    """One run of `orcha run` from its start to its end."""
+
+    ready_cpu: float = 0.0
+    ready_wall: float = 0.0
+    rss: float = 0.0
+    most: float = 0.0
+    minute_cpu: float = 0.0
+    """CPU seconds a minute once it has a plan."""
+
+
+def run_orcha(here: Path, state: Path, seconds: float) -> Ran:
+    """Start it, wait for its first plan, scrape it like Prometheus for a while, and look at what it takes."""
+    url, ran = f"http://127.0.0.1:{free_port()}", Ran()
+    argv = [sys.executable, "-m", "controller", "run", "--manifests", str(here), "--state", f"sqlite:///{state}"]
+    began = time.monotonic()
+    with subprocess.Popen(
+        [*argv, "--listen", url.removeprefix("http://")], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as program:
+        try:
+            waited(f"{url}/healthz", lambda _: True, program)
+            ran.ready_wall, ran.ready_cpu = time.monotonic() - began, spent(program.pid)
+            waited(f"{url}/api/v1/status", lambda body: bool(json.loads(body)["policies"]), program)
+            before, began = spent(program.pid), time.monotonic()
+            while time.monotonic() < began + seconds:
+                fetched(f"{url}/metrics")
+                time.sleep(1.0)
+            ran.minute_cpu = (spent(program.pid) - before) / (time.monotonic() - began) * 60
+            ran.rss, ran.most = rss(program.pid), most_rss(program.pid)
+        finally:
+            program.send_signal(signal.SIGTERM)
+            program.wait(10)
+    return ran
+
+
+def programs(report: Report, here: Path, state: Path, *, quick: bool) -> None:
+    rounds = 3 if quick else 7
+    nothing = cpu_of([sys.executable, "-c", "pass"], rounds)
+    validate = cpu_of([sys.executable, "-m", "controller", "validate", str(here)], rounds)
+    least = cpu_of(imported(LIBRARIES["validate"]), rounds)
+    detail = f"{validate * 1e3:.0f} ms CPU against {least * 1e3:.0f}; Python alone takes {nothing * 1e3:.0f}"
+    report.add("orcha validate / importing its libraries", validate / least, detail=detail)
+
+    ran, base = run_orcha(here, state, 10.0 if quick else 70.0), imported_rss(LIBRARIES["run"])
+    least = cpu_of(imported(LIBRARIES["run"]), rounds)
+    detail = f"{ran.ready_cpu * 1e3:.0f} ms CPU ({ran.ready_wall * 1e3:.0f} wall) against {least * 1e3:.0f}"
+    report.add("orcha run until it serves / importing its libraries", ran.ready_cpu / least, detail=detail)
+    detail = f"{ran.rss:.0f} MB (at most {ran.most:.0f}) of {RSS_MB:.0f}; importing its libraries alone {base:.0f}"
+    report.add("RSS of orcha run, 4 workloads", ran.rss / RSS_MB, 1.0, detail=detail)
+    report.add("orcha run, 4 workloads: CPU s a minute", ran.minute_cpu, detail="with a scrape each second")
+    report.figures["programs"] = {"validate_cpu_s": validate, "python_cpu_s": nothing, "base_rss_mb": base, **vars(ran)}
+
+
+def imported_rss(names: str) -> float:
+    code = f"import {names}\nprint(int(open('/proc/self/statm').read().split()[1]))"
+    pages = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return int(pages) * resource.getpagesize() / 1e6
+
+
+# --- turns of the loop, in this process ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Cost:
+    wall: float
+    cpu: float
+
+
+@contextlib.contextmanager
+def timed(costs: list[Cost]) -> Iterator[None]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    costs.append(Cost(1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
+
+
+def middle(costs: list[Cost]) -> Cost:
+    return Cost(statistics.median(cost.wall for cost in costs), statistics.median(cost.cpu for cost in costs))
+
+
+@dataclass
+class Watch:
+    """How long the loop's thread was busy with one thing, at most."""
+
+    cpu: float = 0.0
+    """Milliseconds of CPU of the loop's thread."""
+    wall: float = 0.0
+    """Milliseconds until another had its turn: also what other threads and other processes took."""
+
+    @contextlib.asynccontextmanager
+    async def on(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch())
+        await asyncio.sleep(0)
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            wall, cpu = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(0.001)
+            self.cpu = max(self.cpu, 1e3 * (time.thread_time() - cpu))
+            self.wall = max(self.wall, 1e3 * (time.perf_counter() - wall - 0.001))
+
+
+async def cycle(here: Path, state: Path, rounds: int) -> dict[str, Any]:
+    """Turns with the four workloads of the simulated node."""
+    found, costs = load([here], discover()), []
+    async with rig(found, state, random.Random(1)) as made:
+        for _ in range(3):
+            await made.turn()
+        for _ in range(rounds):
+            with timed(costs):
+                await made.turn()
+        decision = made.loop.decisions["default"]
+        assert decision.curves, decision.sentence
+        failed = [reading.failure_message for reading in made.loop.observation.newest.values() if not reading.up]
+        assert not failed, failed
+        return {"turn": vars(middle(costs)), "parts": await parts(made, rounds), "sentence": decision.sentence}
+
+
+async def parts(made: Rig, rounds: int) -> dict[str, dict[str, float]]:
+    """What the parts of a turn take, each by itself. In milliseconds."""
+    costs: dict[str, list[Cost]] = {}
+
+    def of(name: str) -> list[Cost]:
+        return costs.setdefault(name, [])
+
+    found = made.loop.manifests
+    nodes = [node_state(node) for node in found.nodes]
+    for _ in range(rounds):
+        made.clock.leap()
+        with timed(of("look at every workload")):
+            seen = await made.source.observe()
+        with timed(of("add to the history")):
+            for reading in seen.fresh:
+                made.history.add(reading)
+        with timed(of("state of it all")):
+            keys = movable_on(found.nodes, made.source.watched)
+            known = {key: made.history.blocks(key, seen.at) for key in keys}
+            state = state_of(found.policies[0], found.nodes, seen, made.source.watched, known)
+        with timed(of("decide")):
+            decision = decide(state)
+        with timed(of("render the decision")):
+            render([decision], nodes)
+        with timed(of("record the decision")):
+            made.store.note_decision(views.recorded(decision))
+        with timed(of("flush")):
+            await made.history.flush(made.store, seen.at)
+        with timed(of("view")):
+            views.status(seen, made.source.watched, [decision], version="", manifests={})
+        with timed(of("collect garbage")):
+            gc.collect()
+    return {name: vars(middle(them)) for name, them in costs.items()}
+
+
+def grow_old(found: Manifests, state: Path) -> None:
+    """Write some hours that never were into the state; in a process of its own, so that ours stays as small as it is."""
+    asyncio.run(_grow_old(found, state))
+
+
+async def _grow_old(found: Manifests, state: Path) -> None:
+    workloads, chance, now = workloads_of(found.nodes, discover()), random.Random(1), time.time()
+    store = await Store.open(f"sqlite:///{state}")
+    for i in range(0, len(workloads), 500):
+        some = workloads[i : i + 500]
+        known = History([Kept.of(workload) for workload in some])
+        for workload in some:
+            for reading in past(workload, PAST_HOURS, now, chance):
+                known.add(reading)
+        await known.flush(store, now)
+    await store.close()
+
+
+async def fleet(found: Manifests, state: Path, count: int, rounds: int) -> dict[str, Any]:
+    """Turns and pages with many workloads."""
+    gc.collect()
+    before, restore, costs = rss(), [], []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(timed(restore))
+        async with rig(found, state, random.Random(1)) as made:
+            stack.close()
+            for _ in range(2):
+                await made.turn()
+            for _ in range(rounds):
+                with timed(costs):
+                    await made.turn()
+            decision = made.loop.decisions["default"]
+            assert len(decision.curves) == count, decision.sentence
+            taken, watch = (rss() - before) * 1e3 / count, Watch()
+            for _ in range(rounds):
+                async with watch.on():
+                    await made.turn()
+            pages = await scraped(made)
+            return {
+                "turn": vars(middle(costs)), "open_and_restore": vars(restore[0]), "kB_per_workload": taken,
+                "rss_mb": rss(), "most_rss_mb": most_rss(), "turn_holds": vars(watch), "pages": pages,
+                "parts": await parts(made, rounds),
+            }  # fmt: skip
+
+
+async def scraped(made: Rig) -> dict[str, Any]:
+    """Each page, read by another process, and how long the loop was held up meanwhile."""
+
+    def view() -> views.View:
+        return made.loop.view("0", {"sha256": "", "problems": []})
+
+    def pages(openmetrics: bool) -> Iterable[bytes]:
+        yield from made.source.render(openmetrics=openmetrics)
+        yield from made.metrics.render(openmetrics=openmetrics)
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await metrics_response(request, pages)
+
+    faces = Faces(view=view, metrics=metrics, ready=lambda: True, links={})
+    runner = web.AppRunner(application(faces, "127.0.0.1"), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base, found = f"http://127.0.0.1:{runner.addresses[0][1]}", {}
+    for name, (path, packed) in READERS.items():
+        watch, size = Watch(), 0
+        for _ in range(3):
+            async with watch.on():
+                size = await _read(f"{base}{path}", packed)
+        found[name] = {"bytes": size, **vars(watch)}
+    await runner.cleanup()
+    return found
+
+
+async def _read(url: str, packed: str) -> int:
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _READ, url, packed, stdout=asyncio.subprocess.PIPE
+    )
+    size = int((await reader.communicate())[0])
+    assert size > 1000, "the reader got no page"
+    return size
+
+
+# --- together -----------------------------------------------------------------------------------------------------------
+
+
+def apart(work: Callable[..., Any], *args: Any) -> Any:
+    """Do it in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args).result()
+
+
+def measured(work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """In a fresh process: run it, with a log that nobody reads."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
+    return asyncio.run(work(*args))  # type: ignore[arg-type]  # every coroutine function is one
+
+
+def four(report: Report, *, quick: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        origin = (time.time() - HISTORY) // 3600 * 3600
+        with simulated(Path(directory), origin) as (here, sites):
+            state = Path(directory) / "orcha.db"
+            apart(measured, live, here, state, origin, sites)
+            programs(report, here, state, quick=quick)
+            found = apart(measured, cycle, here, state, 10 if quick else 30)
+    turn = found["turn"]
+    detail = f"{turn['cpu']:.1f} ms CPU of {CYCLE_MS:.0f}, {turn['wall']:.1f} wall: {found['sentence'][:60]}..."
+    report.add("one full cycle, 4 workloads", turn["cpu"] / CYCLE_MS, 1.0, detail=detail)
+    _add_parts(report, "4", turn, found["parts"])
+    report.figures["4"] = found
+
+
+def many(report: Report, count: int, *, quick: bool) -> None:
+    with endpoints() as ports, tempfile.TemporaryDirectory() as directory:
+        made, state = manifests(ports, count), Path(directory) / "orcha.db"
+        apart(grow_old, made, state)
+        found = apart(measured, fleet, made, state, count, 3 if quick else 5)
+    turn, name = found["turn"], f"{count:>6} workloads"
+    report.add(
+        f"{name}: CPU of a turn, µs a workload", turn["cpu"] * 1e3 / count,
+        detail=f"{turn['cpu']:.0f} ms CPU, {turn['wall']:.0f} wall, every look and decision due",
+    )  # fmt: skip
+    _add_parts(report, name, turn, found["parts"])
+    report.add(f"{name}: kB of RSS each", found["kB_per_workload"], detail=f"{found['rss_mb']:.0f} MB in all")
+    for where, held in {"a turn": found["turn_holds"], **found["pages"]}.items():
+        size = f", {held['bytes'] / 1e6:.2f} MB" if "bytes" in held else ""
+        detail = f"{held['cpu']:.1f} ms CPU of {HOLD_UP_MS:.0f} ({held['wall']:.0f} wall){size}"
+        report.add(f"{name}: loop held up by {where}", held["cpu"] / HOLD_UP_MS, 1.0, detail=detail)
+    report.figures[str(count)] = found
+
+
+def _add_parts(report: Report, name: str, turn: dict[str, float], found: dict[str, dict[str, float]]) -> None:
+    for part, cost in found.items():
+        share = cost["cpu"] / turn["cpu"]
+        report.add(f"{name}: {part} / turn", share, detail=f"{cost['cpu']:.2f} ms CPU, {cost['wall']:.2f} wall")
+
+
+def main() -> None:
+    options = arguments(__doc__ or "").parse_args()
+    report = Report("The controller: start-up, memory, turns and pages")
+    four(report, quick=options.quick)
+    for count in (100, 1000) if options.quick else (1000, 10000):
+        many(report, count, quick=options.quick)
+    finish(report, options)
+
+
+if __name__ == "__main__":
+    main()
