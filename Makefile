@@ -35,6 +35,8 @@ check: tools ## format, lint, types, import walls, generated files, metrics lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/docs.py --check
+	@$(BIN)/python scripts/tool.py prometheus promtool check config prometheus/prometheus.yml
+	@$(BIN)/orcha validate examples >/dev/null
 
 format: $(VENV)/.installed ## bring the code into shape
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

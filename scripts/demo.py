@@ -221,9 +221,9 @@ def running(console: Console, seed: int) -> Iterator[tuple[Places, Children]]:
         children.stop()
 
 
-def screen(view: dict[str, Any] | None, places: Places) -> RenderableType:
+def screen(view: dict[str, Any] | None, places: Places, width: int) -> RenderableType:
     """The live picture: the table, then where to look further."""
-    top = status_table(view) if view else Text("the controller starts ...", style="dim")
+    top = status_table(view, width) if view else Text("the controller starts ...", style="dim")
     lines = [
         Text.assemble(("controller  ", "bold"), f"{places.controller}/   metrics {places.controller}/metrics"),
         Text.assemble(
@@ -243,7 +243,7 @@ def show(places: Places, children: Children, console: Console, seconds: float | 
     with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="visible") as live:
         while deadline is None or time.monotonic() < deadline:
             answer = fetched(f"{places.controller}/api/v1/status")
-            live.update(screen(json.loads(answer) if answer else None, places), refresh=True)
+            live.update(screen(json.loads(answer) if answer else None, places, console.width), refresh=True)
             if dead := children.dead():
                 raise SystemExit(
                     f"{dead} ended; the end of its log:\n{(HERE / f'{dead}.log').read_text(errors='replace')[-2000:]}"
@@ -258,7 +258,7 @@ def picture(places: Places, path: Path) -> None:
         view = json.loads(fetched(f"{places.controller}/api/v1/status") or b"{}")
         if view.get("policies") and view.get("complete"):
             console = Console(record=True, width=168, file=(HERE / "picture.txt").open("w"))
-            console.print(status_table(view))
+            console.print(status_table(view, console.width))
             path.write_text(console.export_svg(title="make run"))
             return
         time.sleep(0.5)

@@ -58,7 +58,9 @@ def kind(model: type[BaseModel]) -> str:
     assert isinstance(spec, type)
     seen: list[tuple[str, type[BaseModel]]] = []
     collect("spec", spec, seen)
-    return f"\n## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n" + "".join(table(path, part) for path, part in seen)
+    return f"\n## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n" + "".join(
+        table(path, part) for path, part in seen
+    )
 
 
 def collect(path: str, model: type[BaseModel], seen: list[tuple[str, type[BaseModel]]]) -> None:

@@ -22,7 +22,9 @@ def found() -> Path | None:
 def main() -> int:
     if found() is None:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
-            print("postgresql: not installed, and only root on a Debian machine can install its package", file=sys.stderr)
+            print(
+                "postgresql: not installed, and only root on a Debian machine can install its package", file=sys.stderr
+            )
             return 3
         argv = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", "postgresql"]
         quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True}

@@ -26,10 +26,21 @@ def both(start, world, tmp_path, free_port):
         "-m", "controller", "run", "--manifests", str(world.manifests), "--listen", f"127.0.0.1:{controller}",
         "--state", f"sqlite:///{tmp_path}/orcha.db", name="orcha",
     )  # fmt: skip
-    start("-m", "exporters", "--manifests", str(world.exporter_manifests), "--listen", f"127.0.0.1:{exporter}", name="exporter")
+    start(
+        "-m",
+        "exporters",
+        "--manifests",
+        str(world.exporter_manifests),
+        "--listen",
+        f"127.0.0.1:{exporter}",
+        name="exporter",
+    )
     for port in (controller, exporter):
         until(lambda port=port: get(f"http://127.0.0.1:{port}/readyz")[0] == 200, f"port {port} to be ready")
-    until(lambda: "orcha_plan_timestamp_seconds{" in get(f"http://127.0.0.1:{controller}/metrics")[1], "a plan in the metrics")
+    until(
+        lambda: "orcha_plan_timestamp_seconds{" in get(f"http://127.0.0.1:{controller}/metrics")[1],
+        "a plan in the metrics",
+    )
     return controller, exporter
 
 
@@ -38,7 +49,12 @@ def test_promtool_finds_nothing_to_complain_about(both, tool):
     for port in both:
         page = get(f"http://127.0.0.1:{port}/metrics")[1]
         found = subprocess.run(
-            [str(tool("prometheus") / "promtool"), "check", "metrics"], input=page, capture_output=True, text=True, timeout=30, check=False
+            [str(tool("prometheus") / "promtool"), "check", "metrics"],
+            input=page,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         assert found.returncode == 0, found.stdout + found.stderr
         assert found.stdout.strip() == ""
