@@ -223,7 +223,7 @@ def running(console: Console, seed: int) -> Iterator[tuple[Places, Children]]:
 
 
 def screen(view: dict[str, Any] | None, places: Places, width: int) -> RenderableType:
-    """The live picture: the table, then where to look further."""
+    """The live picture: where to look further, then the table; a short terminal cuts the end."""
     top = status_table(view, width) if view else Text("the controller starts ...", style="dim")
     lines = [
         Text.assemble(("controller  ", "bold"), f"{places.controller}/   metrics {places.controller}/metrics"),
@@ -235,13 +235,13 @@ def screen(view: dict[str, Any] | None, places: Places, width: int) -> Renderabl
     if places.prometheus:
         lines.append(Text.assemble(("Prometheus  ", "bold"), places.prometheus))
     note = "Simulated nodes that speak the real APIs; a day's rhythm takes half an hour. Mode Suggest: nothing is changed. Ctrl-C ends all."
-    return Group(top, Text(""), *lines, Text(note, style="dim"))
+    return Group(*lines, Text(note, style="dim"), Text(""), top)
 
 
 def show(places: Places, children: Children, console: Console, seconds: float | None) -> None:
     """Until Ctrl-C (or for so many seconds): the table, again every second."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="visible") as live:
+    with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
         while deadline is None or time.monotonic() < deadline:
             answer = fetched(f"{places.controller}/api/v1/status")
             live.update(screen(json.loads(answer) if answer else None, places, console.width), refresh=True)
@@ -260,7 +260,7 @@ def picture(places: Places, path: Path) -> None:
         if view.get("policies") and view.get("complete"):
             console = Console(record=True, width=168, file=(HERE / "picture.txt").open("w"))
             console.print(status_table(view, console.width))
-            drawn = re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", console.export_svg(title="make run"), flags=re.S)
+            drawn = re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", console.export_svg(title="make run"), flags=re.DOTALL)
             path.write_text(drawn)  # without fonts from elsewhere: a picture asks nobody for anything
             return
         time.sleep(0.5)
