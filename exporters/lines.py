@@ -58,7 +58,7 @@ class Lines:
         Raises ValueError where metrics.md forbids the name or a label.
         """
         _check(name, kind, text, labels, place)
-        self.name, self.kind, self.labels = name, kind, labels
+        self.name, self.kind, self.labels, self.text = name, kind, labels, text
         order = sorted((label, i) for i, label in enumerate((*place, *labels)))
         pairs = ",".join(f'{label}="{{{i}}}"' for label, i in order)
         self.format = f"{name}{{{{{pairs}}}}} {{{len(order)}}}\n".format

@@ -223,14 +223,18 @@ class Exposition:
         yield self._failures
         yield from self._extra.values()
 
+    @property
+    def families(self) -> tuple[Lines, ...]:
+        """Every family that can be served, in the order of the page."""
+        return (*self._of_workloads, self._price, self._price_at)
+
     def render(self, openmetrics: bool = False) -> Iterable[bytes]:
         """The page as it is now, in pieces of at most some 100 kB, without the end mark that OpenMetrics asks for.
 
         Each piece is joined when it is taken, so that whoever sends it can let others run in between; what changes
         meanwhile is not in it.
         """
-        families = (*self._of_workloads, self._price, self._price_at)
-        return itertools.chain.from_iterable([lines.pieces(openmetrics=openmetrics) for lines in families])
+        return itertools.chain.from_iterable([lines.pieces(openmetrics=openmetrics) for lines in self.families])
 
     def expect(self, workload: Workload) -> None:
         """A workload is configured: `up` 0 and every counter at 0, until it was asked."""

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the pages that are generated from code: docs/manifests.md from the models. With --check, only compares."""
+"""Writes the pages that are generated from code: docs/manifests.md from the models, docs/metrics.md from what is served.
+With --check, only compares.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from controller.policy import AllocationPolicy  # noqa: E402 the repository is put on the path first
+from prometheus_client import Metric  # noqa: E402 the repository is put on the path first
+
+from controller.model import NodeState  # noqa: E402
+from controller.policy import AllocationPolicy  # noqa: E402
+from controller.report import metrics  # noqa: E402
+from exporters.collector import discover  # noqa: E402
+from exporters.metrics import Exposition, families_of  # noqa: E402
 from exporters.nodes import Duration, Node, Quantity  # noqa: E402
 from exporters.quantity import format_duration  # noqa: E402
 from exporters.settings import Settings  # noqa: E402
@@ -39,17 +47,63 @@ manifests stay in force, and the log, the status, the landing page and `orcha_ma
 """
 
 
+METRICS_INTRO = """\
+# Metrics
+
+<!-- Written by `make docs` from exporters/metrics.py, the protocols' FAMILIES and controller/report/metrics.py. -->
+
+`orcha run` and `orcha-exporter` serve `/metrics` as Prometheus text and as OpenMetrics. Base units are in the names, money
+is in USD, ratios go from 0 to 1. **Unknown is an absent series, never 0**; the series of a workload that is gone are gone.
+"""
+
+
 def main() -> int:
-    page = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings))
-    path = ROOT / "docs" / "manifests.md"
+    written = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings))
+    pages = {"manifests.md": written, "metrics.md": metrics_page()}
+    wrong = [name for name, page in pages.items() if not is_written(ROOT / "docs" / name, page)]
     if "--check" in sys.argv:
-        if path.exists() and path.read_text() == page:
-            return 0
-        print(f"{path.relative_to(ROOT)} is not what the models say; run make docs", file=sys.stderr)
-        return 1
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(page)
+        for name in wrong:
+            print(f"docs/{name} is not what the code says; run make docs", file=sys.stderr)
+        return 1 if wrong else 0
+    for name in wrong:
+        (ROOT / "docs" / name).write_text(pages[name])
     return 0
+
+
+def is_written(path: Path, page: str) -> bool:
+    return path.exists() and path.read_text() == page
+
+
+def metrics_page() -> str:
+    """Every family: those of each workload, those of one protocol alone, the controller's."""
+    served = sorted(Exposition().families, key=lambda lines: lines.name)
+    alone = families_of(discover())
+    rows = {lines.name: metric_row(lines.name, lines.kind, lines.labels, lines.text) for lines in served}
+    common = [row for name, row in rows.items() if name not in alone]
+    only = [row for name, row in rows.items() if name in alone]
+    capacity = NodeState("", dict.fromkeys((*metrics.UNITS, "stake/DATA"), 1.0), None)
+    made = [*metrics.capacity_families([capacity]), *metrics.allocation_families([]), *metrics.plan_families([])]
+    live = metrics.ControllerMetrics("", "")
+    live.policies([""])
+    live.reloaded("", 0.0)
+    control = [row_of(family) for family in (*made, *live.registry.collect())]
+    parts = {
+        "Of every workload, with the labels `node`, `workload`, `protocol`; and of tokens": common,
+        "What only one protocol has, with the same labels": only,
+        "The controller's own": sorted(control),
+    }
+    head = "| family | type | further labels | is |\n| --- | --- | --- | --- |\n"
+    return METRICS_INTRO + "".join(f"\n## {title}\n\n{head}{''.join(rows)}" for title, rows in parts.items())
+
+
+def row_of(family: Metric) -> str:
+    declared = getattr(family, "_labelnames", None) or {name for sample in family.samples for name in sample.labels}
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    return metric_row(name, family.type, tuple(sorted(set(declared) - {"le"})), family.documentation)
+
+
+def metric_row(name: str, kind_: str, labels: tuple[str, ...], words: str) -> str:
+    return f"| `{name}` | {kind_} | {', '.join(labels)} | {cell(words)} |\n"
 
 
 def kind(model: type[BaseModel]) -> str:
