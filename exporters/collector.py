@@ -177,9 +177,8 @@ async def look(
     """
     try:
         with within(workload.timeout):
-            payloads = await collector.fetch(session, workload)
-        payloads = Payloads(payloads.bodies, now, previous)
-        reading = possible(collector.parse(payloads, workload, now))
+            bodies = (await collector.fetch(session, workload)).bodies
+        reading = possible(collector.parse(Payloads(bodies, now, previous), workload, now))
     except PollError as exc:
         return failed(workload, now, exc), previous
     except TimeoutError:
@@ -190,7 +189,7 @@ async def look(
         return failed(workload, now, odd), previous
     if not workload.traits.keeps:
         return reading, None
-    kept = {name: payloads.bodies[name] for name in workload.traits.keeps if name in payloads.bodies}
+    kept = {name: bodies[name] for name in workload.traits.keeps if name in bodies}
     return reading, Payloads(kept, now)
 
 
@@ -249,12 +248,13 @@ def _is_plain(reading: Reading) -> bool:
     native = reading.native
     groups = (
         reading.used, reading.allocated, reading.configured, reading.irreversible, native.gross_per_hour,
-        native.net_per_hour or {}, *native.balance.values(), *native.price_per_unit_hour.values(),
+        native.net_per_hour, *native.balance.values(), *native.price_per_unit_hour.values(),
     )  # fmt: skip
     for values in groups:
-        for value in values.values():
-            if not 0 <= value <= LIMIT:
-                return False
+        if values:
+            for value in values.values():
+                if not 0 <= value <= LIMIT:
+                    return False
     for name, value in reading.used.items():
         if value > 10 * reading.allocated.get(name, math.inf) > 0:
             return False

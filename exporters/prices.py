@@ -20,7 +20,7 @@ from exporters.energy import energy_usd_per_hour
 from exporters.errors import Malformed, PollError, RateLimited, TimedOut, Unauthorized
 from exporters.nodes import WorkloadSpec
 from exporters.price_sources import SOURCES, TOKENS, Price, Question, Source
-from exporters.reading import USD, Native, Quality, Reading
+from exporters.reading import USD, Native, Quality, Reading, changed
 from exporters.session import Session
 from exporters.settings import Prices
 
@@ -87,15 +87,17 @@ def in_usd(reading: Reading, book: PriceBook, workload: Workload, now: float) ->
     gross = price.worth(native.gross_per_hour)
     net = gross if native.net_per_hour is None else price.worth(native.net_per_hour)
     energy = energy_usd_per_hour(workload.power, workload.spec.watts, steps_of(reading, workload), now)
-    filled = replace(
+    balance, unit_price = price.each(native.balance), price.each(native.price_per_unit_hour)
+    pool_payout = _pool_payout(reading, price)
+    return changed(
         reading,
         rate_usd_per_hour=gross,
         net_usd_per_hour=None if net is None or energy is None else net - energy,
-        balance_usd=price.each(native.balance),
-        price_usd_per_unit_hour=price.each(native.price_per_unit_hour),
-        pool_payout_usd_per_hour=_pool_payout(reading, price),
+        balance_usd=balance,
+        price_usd_per_unit_hour=unit_price,
+        pool_payout_usd_per_hour=pool_payout,
+        quality=Quality.ASSUMED if price.assumed else reading.quality,
     )
-    return replace(filled, quality=Quality.ASSUMED) if price.assumed else filled
 
 
 class _Prices:

@@ -11,9 +11,10 @@ seconds, UTC. `Mapping`s must not be changed after they were handed in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 USD: Final = "USD"
 """As a token: money that the protocol itself counts in dollars."""
@@ -60,6 +61,10 @@ class Native:
     """resource -> token -> the published price of one used base unit for an hour."""
 
 
+_NO_MONEY: Final = Native()
+"""Of every Reading that says nothing of money: one for all, since none is ever changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """A pot of money shared by stake (curve `dilution`): R(x) = payout * x / (others + x)."""
@@ -98,7 +103,7 @@ class Reading:
     version: str | None = None
     node_id: str | None = None
     quality: Quality | None = None
-    native: Native = field(default_factory=Native)
+    native: Native = _NO_MONEY
     rate_usd_per_hour: float | None = None
     """Gross."""
     net_usd_per_hour: float | None = None
@@ -135,3 +140,34 @@ class Reading:
     def key(self) -> str:
         """Of its workload: "rack-1/storj"."""
         return f"{self.node}/{self.workload}"
+
+    @property
+    def usd_per_token(self) -> float | None:
+        """Today's price of the one token that it is paid in, as its own figures imply; None where it is paid in dollars or
+        in several, or says nothing of it now. 0.50 USD/h that are 2 GLM/h: 0.25.
+        """
+        named = [(self.rate_usd_per_hour, self.native.gross_per_hour)]
+        named += [(self.price_usd_per_unit_hour.get(r), by) for r, by in self.native.price_per_unit_hour.items()]
+        for usd, tokens in named:
+            if len(tokens) == 1 and USD not in tokens and usd is not None:
+                amount = next(iter(tokens.values()))
+                price = usd / amount if amount > 0 else 0.0
+                if 0 < price < float("inf"):
+                    return price
+        return None
+
+
+_NAMES: Final = tuple(each.name for each in fields(Reading))
+_SET: Final = {name: getattr(Reading, name).__set__ for name in _NAMES}
+"""name -> what fills that slot of a Reading that is being made; nothing else may."""
+_values = attrgetter(*_NAMES)
+
+
+def changed(reading: Reading, **changes: Any) -> Reading:
+    """What `dataclasses.replace` gives, in a third of its time: every look makes its Reading again once it is judged."""
+    made = object.__new__(Reading)
+    for fill, value in zip(_SET.values(), _values(reading), strict=True):
+        fill(made, value)
+    for name, value in changes.items():
+        _SET[name](made, value)
+    return made

@@ -234,6 +234,7 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
         used=used,
         irreversible=_irreversible(mapping, bodies, used),
         pool=_pool(figures, bodies),
+        payout_threshold_usd=figures.payout_threshold_usd,
         payout_expected_at=time_of(figures.payout_expected_at, bodies) if figures.payout_expected_at else None,
         notes=tuple(notes),
     )
@@ -243,12 +244,19 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
 
 
 def _at_its_price(reading: Reading, mapping: Mapping) -> Reading:
-    """Until two looks tell what a lifetime counter gained: what is used, at its published price, and labelled estimated."""
-    resource, native = mapping.traits.resource, reading.native
-    prices, used = native.price_per_unit_hour.get(resource or ""), reading.used.get(resource or "")
-    if native.gross_per_hour or not mapping.figures.lifetime_native or not prices or used is None:
+    """Until two looks tell what a lifetime counter gained: what is used, at its published price, and labelled estimated.
+
+    Only where that is all that is earned: not beside another rate, or the price of another resource, nor with a token of
+    the counter without a price. A part would pass for the whole.
+    """
+    figures, native = mapping.figures, reading.native
+    if native.gross_per_hour or not figures.lifetime_native or figures.rate_native or figures.rate_usd:
         return reading
-    if set(prices) != set(_by_token(mapping.figures.lifetime_native)):
+    resource = mapping.traits.resource or ""
+    prices, used = native.price_per_unit_hour.get(resource), reading.used.get(resource)
+    if not prices or used is None or set(_by_resource(mapping, figures.price)) != {resource}:
+        return reading
+    if set(prices) != set(_by_token(figures.lifetime_native)):
         return reading
     rates = {token: price * used for token, price in prices.items()}
     return replace(reading, native=replace(native, gross_per_hour=rates), quality=Quality.ESTIMATED)

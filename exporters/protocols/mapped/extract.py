@@ -275,7 +275,7 @@ def is_healthy(health: Health, bodies: Mapping[str, Any], now: float) -> bool | 
     """Whether its condition holds; None where the value is unknown."""
     if health.within is not None:
         at = time_of(health, bodies)
-        return None if at is None else now - at <= health.within
+        return None if at is None else abs(now - at) <= health.within  # a clock in 2100 is no sign of life
     if health.at_least is not None or health.at_most is not None:
         number = number_of(health, bodies)
         if number is None or math.isnan(number):

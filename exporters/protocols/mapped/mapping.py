@@ -258,7 +258,7 @@ class Health(Where):
     at_least: float | None = None
     at_most: float | None = None
     within: Duration | None = None
-    """The value is a time (ISO 8601, Unix seconds or milliseconds), and not longer ago than this."""
+    """The value is a time (ISO 8601, Unix seconds or milliseconds), and no further from now than this."""
 
 
 class Time(Where):
@@ -294,6 +294,8 @@ class Figures(BaseModel):
     state: StateWord | None = None
     version: Text | None = None
     node_id: Text | None = None
+    payout_threshold_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """What must be accrued before a payout: the owner knows it, programs do not tell."""
     payout_expected_at: Time | None = None
 
     def each(self) -> Iterator[tuple[tuple[str | int, ...], Where | Text]]:

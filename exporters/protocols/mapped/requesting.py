@@ -1,6 +1,7 @@
 """A request of a mapping with its placeholders, files and passwords filled in; and no secret in what is said of it.
 
-Files are read anew for each look. Errors: Unauthorized, for a file that is missing or empty (collector.read_secret).
+Files are read anew for each look. Errors: Unauthorized, for a file that is missing or empty (collector.read_secret), or
+that cannot go into a header.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from exporters.collector import Workload, read_secret
-from exporters.errors import Malformed, PollError, RateLimited
+from exporters.errors import Malformed, PollError, RateLimited, Unauthorized
 from exporters.protocols.mapped.extract import values_at
 from exporters.protocols.mapped.mapping import FILE, Request, filled, names_a_file
 
@@ -71,6 +72,11 @@ class Secrets:
         if request.basic_auth is not None:
             words = f"{request.basic_auth.username}:{self.read(request.basic_auth.password_file)}"
             found["Authorization"] = f"Basic {self.hide(base64.b64encode(words.encode()).decode())}"
+        for name, value in found.items():
+            if not value.isprintable():
+                raise Unauthorized(
+                    f"header {name} would have several lines; put the secret alone into its credential file"
+                )
         return found
 
     def take(self, name: str, request: Request, body: Any) -> None:

@@ -163,11 +163,15 @@ def state_of(look: Look, now: float) -> str:
 def is_healthy(state: str, look: Look) -> bool | None:
     """As the node's own health check, but for satellites that disqualified it: that is for good, and others still pay.
 
-    None where nothing can be said yet.
+    None where nothing can be said yet, and where no satellite's page could be had.
     """
     if state in {"new", "starting"}:
         return None
-    return state in {"online", "full"} and _lowest_online(look) >= ONLINE_SCORE
+    if state not in {"online", "full"}:
+        return False
+    if all(one.detail is None for one in look.paying):
+        return None
+    return _lowest_online(look) >= ONLINE_SCORE
 
 
 def _lowest_online(look: Look) -> float:

@@ -12,7 +12,7 @@ from typing import Final
 from exporters.collector import LIMIT, Family
 from exporters.protocols.storj.balances import this_month
 from exporters.protocols.storj.earnings import Earnings, held_share
-from exporters.protocols.storj.look import Look, Satellite
+from exporters.protocols.storj.look import Look, Satellite, address_of
 from exporters.protocols.storj.shapes import Bytes, Detail
 from exporters.protocols.storj.usage import total
 
@@ -131,7 +131,7 @@ def _month(found: _Samples, look: Look) -> None:
 
 def _satellite(found: _Samples, satellite: Satellite, now: float) -> None:
     name, listed, detail = satellite.name, satellite.listed, satellite.detail
-    found.add("satellite_info", 1.0, satellite=name, satellite_id=listed.id[:60], address=listed.url or "")
+    found.add("satellite_info", 1.0, satellite=name, satellite_id=listed.id[:60], address=address_of(listed))
     found.add("satellite_read", float(detail is not None), satellite=name)
     found.add("disqualified", float(listed.disqualified), satellite=name)
     found.add("suspended", float(listed.suspended), satellite=name)

@@ -93,6 +93,11 @@ def is_satellite_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def address_of(listed: Listed) -> str:
+    """Host and port; empty where it is another text, which must not become a label."""
+    return listed.url if listed.url is not None and _HOST.fullmatch(listed.url) else ""
+
+
 def range_of(periods: Any) -> tuple[str, str] | None:
     """The first and last month with pay stubs, from /api/heldamount/periods; None where there are none."""
     known = (

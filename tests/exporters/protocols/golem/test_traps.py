@@ -51,6 +51,18 @@ async def test_an_agreement_with_another_identity_of_the_daemon_is_not_ours(daem
     assert (reading.state, reading.used, rate(reading)) == ("idle", {"cpu": 0}, 0)
 
 
+async def test_work_that_does_not_count_its_time_has_a_rate_from_the_second_look_on(daemon, orcha):
+    by_cpu = {"golem.com.usage.vector": ["golem.usage.cpu_sec"], "golem.com.pricing.model.linear.coeffs": [CPU, 0.0]}
+    daemon.details[AGREEMENT]["offer"]["properties"] |= by_cpu
+    daemon.notes = []
+    daemon.usage[ACTIVITY] = {"currentUsage": [100.0], "timestamp": 1000.0}
+    reading = await orcha.look()
+    assert (rate(reading), reading.used) == (None, {})
+    daemon.usage[ACTIVITY] = {"currentUsage": [190.0], "timestamp": 1030.0}
+    reading = await orcha.look()
+    assert (rate(reading), reading.used) == (pytest.approx(90 * CPU * 120), {"cpu": 3.0})
+
+
 # --- several at once
 
 
@@ -71,6 +83,25 @@ async def test_one_activity_that_says_nothing_makes_the_whole_use_unknown_not_sm
     reading = await orcha.look()
     assert (reading.used, rate(reading), reading.quality) == ({}, None, None)
     assert balance(reading) == {"accrued": pytest.approx(BILLED)}, "the note of the other one stands"
+
+
+async def test_an_activity_that_ended_without_a_word_owes_nothing_and_hides_nothing(daemon, orcha):
+    second_activity(daemon, cpu=0, duration=0)
+    daemon.states["second"], daemon.usage["second"] = "Terminated", {"timestamp": 1000.0}
+    daemon.notes = []
+    daemon.use(cpu=100, duration=60, reported=1000)
+    await orcha.look()
+    daemon.use(cpu=190, duration=90, reported=1030)
+    assert rate(await orcha.look()) == pytest.approx((90 * CPU + 30 * DURATION) * 120)
+
+
+async def test_work_that_a_killed_provider_left_without_a_report_leaves_the_rate_known(daemon, orcha):
+    daemon.details[AGREEMENT]["validTo"] = "2026-11-20T08:00:00Z"
+    daemon.usage[ACTIVITY] = {"timestamp": NOW.timestamp() - 3600}
+    daemon.notes = []
+    for _ in range(2):
+        reading = await orcha.look()
+        assert (reading.state, rate(reading), reading.used) == ("idle", 0, {"cpu": 0})
 
 
 async def test_notes_of_an_agreement_that_is_forgotten_still_count_each_once(daemon, orcha):
@@ -100,6 +131,16 @@ async def test_after_a_start_old_invoices_are_balances_and_no_rate(daemon, orcha
     daemon.invoices = [invoice(amount="5", status="ACCEPTED")]
     reading = await orcha.look()
     assert (rate(reading), balance(reading)) == (0, {"pending": 5.0})
+
+
+async def test_an_invoice_replaces_what_usage_says_also_while_its_agreement_still_runs(daemon, orcha):
+    daemon.use(cpu=3600, duration=3600, reported=1000)
+    daemon.invoices = [invoice(amount="0.001")]
+    reading = await orcha.look()
+    assert (balance(reading), reading.state) == ({"pending": 0.001}, "computing")
+    daemon.use(cpu=7200, duration=7200, reported=1030)
+    reading = await orcha.look()
+    assert (balance(reading), rate(reading)) == ({"pending": 0.001}, 0)
 
 
 @pytest.mark.parametrize("before", ["ACCEPTED", "ISSUED"])
