@@ -5,7 +5,7 @@
 A Block sums what was seen in 5 minutes; when it is a day old, the blocks of one hour become one (`Series.roll`). All
 figures but the first and last use are sums over time, so that rolling up is adding. The use of a block is kept as hours
 at levels: quarter steps of the allocation, exact where there was room left, censored where there was none (economics.md 2).
-Only levels that occur are kept, and a Series holds them in 4-byte columns: a block takes 80 to 130 bytes.
+Only levels that occur are kept, and a Series holds them in 4-byte columns: a block takes 90 to 140 bytes.
 
 Units: minutes since 1970 for the start of a block, seconds for its span, hours, base units of the resource, USD.
 """
@@ -38,7 +38,7 @@ MOST_LEVELS: Final = 512
 FIGURES: Final = (
     "hours", "usd", "unit_hours", "rate_hours", "used_unit_hours", "used_hours", "used_first", "used_last",
     "room_hours", "room_growth", "net_usd", "net_hours", "gross_usd", "energy_usd", "down_hours",
-    "allocated_unit_hours", "allocated_hours",
+    "allocated_unit_hours", "allocated_hours", "tokens", "token_usd",
 )  # fmt: skip
 """The figures of a Block, in the order of a packed row and of the columns in the store."""
 _WIDTH: Final = len(FIGURES)
@@ -59,11 +59,13 @@ class Sample:
     gross: float = NAN
     energy: float = NAN
     """USD per hour at the tariff of that moment."""
+    price: float = NAN
+    """USD per token, where it is paid in one."""
 
     @property
     def figures(self) -> list[float | None]:
         """For JSON, with all digits; None = unknown."""
-        values = (self.allocated, self.used, self.net, self.gross, self.energy)
+        values = (self.allocated, self.used, self.net, self.gross, self.energy, self.price)
         return [self.at, self.up, *(None if math.isnan(value) else value for value in values)]
 
     @classmethod
@@ -103,6 +105,10 @@ class Block:
     """Looked at, and failing."""
     allocated_unit_hours: float = 0.0
     allocated_hours: float = 0.0
+    tokens: float = 0.0
+    """What of `usd` was in the one token that it is paid in."""
+    token_usd: float = 0.0
+    """That part of `usd`: the two tell at which price it was."""
 
     @property
     def figures(self) -> tuple[float, ...]:
@@ -178,6 +184,9 @@ def hold(block: Block, sample: Sample, hours: float, code: int | None, growth: f
             block.usd += net * hours
             block.unit_hours += used * hours
             block.rate_hours += hours
+            if sample.price > 0:
+                block.tokens += net / sample.price * hours
+                block.token_usd += net * hours
     if code is not None:
         block.levels[code] = block.levels.get(code, 0.0) + hours
     if growth == growth:  # noqa: PLR0124 same
@@ -340,7 +349,7 @@ def unpack(series: Series, open_block: Block | None, quantum: float, since: floa
         start=start[wanted], span=span[wanted], hours=named["hours"], usd=named["usd"], unit_hours=named["unit_hours"],
         rate_hours=named["rate_hours"], used=used, used_first=named["used_first"], used_last=named["used_last"],
         room_hours=named["room_hours"], room_growth=named["room_growth"],
-        levels=levels * quantum, exact=exact, censored=censored,
+        levels=levels * quantum, exact=exact, censored=censored, tokens=named["tokens"], token_usd=named["token_usd"],
     )  # fmt: skip
 
 

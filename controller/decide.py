@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from controller.estimate.curves import curve
 from controller.estimate.readings import Why, exposure_seconds, known_allocation
 from controller.estimate.weights import draw
+from controller.estimate.words import amount, money
 from controller.guard import guard
 from controller.model import Curve, Decision, Plan, Reason, State
 from controller.plan.opportunities import moves_of
-from controller.plan.problem import amount
 from controller.plan.propose import Proposal, propose
 from controller.plan.standing import Standing, clock, mode_of, stand
+from controller.plan.worth import weigh
 
 if TYPE_CHECKING:
     from controller.model import Opportunity, Verdict, WorkloadState
@@ -46,7 +47,7 @@ def decide(state: State, mark: Mark = lambda _: None) -> Decision:
     plan = _with_reasons(state, standing, proposal, curves)
     mark("guard")
     apart = out | unknown | dict(proposal.left_out)
-    reason, sentence = _conclusion(state, standing, plan, verdicts, apart)
+    reason, sentence = _conclusion(state, standing, plan, verdicts, apart, curves)
     return Decision(
         state=state, curves=curves, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence,
         ready_at=_ready_at(state, apart), not_considered=dict(sorted(apart.items())), circuit_open=standing.circuit_open,
@@ -152,14 +153,15 @@ def _judged(
 
 
 def _conclusion(
-    state: State, standing: Standing, plan: Plan, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why]
-) -> Why:
+    state: State, standing: Standing, plan: Plan, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why],
+    curves: Mapping[str, Curve],
+) -> Why:  # fmt: skip
     good = [v for v in verdicts if v.reason in {Reason.ALLOWED, Reason.MODE_SUGGEST}]
     if good and plan.gain is not None:
         reason = Reason.ALLOWED if any(v.allowed for v in good) else Reason.MODE_SUGGEST
         return (
             reason,
-            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(plan)}{_beside(apart)}",
+            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(good, plan, curves)}{_beside(apart)}",
         )
     if verdicts:
         first = next((v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED), verdicts[0])
@@ -182,22 +184,23 @@ def _moves_words(verdicts: list[Verdict]) -> str:
     return ", ".join(words) + (f" and {len(verdicts) - 4} more" if len(verdicts) > 4 else "")
 
 
-def _gain_words(plan: Plan) -> str:
-    gain = plan.gain
-    if gain is None or plan.confidence is None:
-        return "gain unknown"
-    costs = f", costs {plan.cost_usd:.3g} USD" if plan.cost_usd else ""
-    return f"{gain.expected:+.4g} USD/h ({gain.low:.3g} to {gain.high:.3g}) on {plan.rate_now:.4g}, {plan.confidence:.0%} sure{costs}"
+def _gain_words(good: list[Verdict], plan: Plan, curves: Mapping[str, Curve]) -> str:
+    """Of the moves that are good, and of no others."""
+    worth = weigh([v.move for v in good], curves)
+    costs = f"; moving costs {money(worth.cost_usd, 3)} USD once" if worth.cost_usd else ""
+    return f"{worth.words(on=plan.rate_now)}{costs}"
 
 
 def _best_words(plan: Plan) -> str:
     count = f"{len(plan.current)} workload{'' if len(plan.current) == 1 else 's'}"
-    now = f"{plan.rate_now:.4g} USD/h over {count} is the best within limits"
+    now = f"{money(plan.rate_now)} USD/h over {count} is the best within limits"
     if not plan.opportunities:
         return f"{now}; there is no room for any transfer"
     best = plan.opportunities[0]
     whence = best.source or "free capacity"
-    return f"{now}; the best transfer, {whence} to {best.target}, would bring {best.gain.expected:+.3g} USD/h"
+    why = best.sentence.partition("; refused: ")[2]
+    brings = f"would bring {money(best.gain.expected, 3, signed=True)} USD/h"
+    return f"{now}; the best transfer, {whence} to {best.target}, {brings}{f', but {why}' if why else ''}"
 
 
 def _beside(apart: Mapping[str, Why]) -> str:
@@ -234,7 +237,7 @@ def _stay(state: State, reason: Reason, sentence: str, out: Mapping[str, Why], s
 def _ready_at(state: State, apart: Mapping[str, Why]) -> float | None:
     """When the last of those that only lack history will have enough, if they stay up; None: nobody lacks it."""
     lacking = [
-        state.spec.limits.min_history - exposure_seconds(w)
+        state.spec.limits.min_history - exposure_seconds(w, state.now, state.spec.limits)
         for w in state.workloads
         if w.key in apart and apart[w.key][0] is Reason.NO_HISTORY
     ]

@@ -8,8 +8,9 @@ before acting. The checks, in this order; the first that fails is the reason:
                   ManualChange, Protected, Hold                                         (plan/standing.py)
     a move        Infeasible (no such workload), Stale (made for another allocation), Bounds, DirectionFrozen,
                   StepLimit, Irreversible
-    its group     UnknownAllocation, Capacity, Infeasible (constraints), CompanionRefused
+    its group     UnknownAllocation, Capacity, CompanionRefused
     its worth     NoHistory, LowGain, NoPayback, LowConfidence
+    all together  Infeasible (constraints)
     at last       ModeSuggest, or Allowed
 
 A group is the moves of one node that share a resource: they stand or fall by what they free for one another. If one
@@ -24,16 +25,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from controller.estimate.readings import Why, known_allocation
+from controller.estimate.words import amount, money, odds
 from controller.model import Reason, Verdict
-from controller.plan.feasible import breaches, shortfalls
+from controller.plan.feasible import broken, shortfalls, tallied
 from controller.plan.limits import SLACK, floor_of, needs, step_limit
-from controller.plan.problem import amount
 from controller.plan.standing import mode_of, stand
 from controller.plan.worth import weigh
 from exporters.quantity import format_duration
 
 if TYPE_CHECKING:
     from controller.model import Curve, Move, NodeState, Plan, State, WorkloadState
+    from controller.plan.feasible import Tallies
     from controller.plan.standing import Standing
     from controller.plan.worth import Worth
     from exporters.nodes import Allocation
@@ -52,10 +54,14 @@ def guard(
         if why := standing.overall or standing.workload.get(move.key) or _of_move(state, standing, move):
             refused[move.key] = why
     said: dict[str, str] = {}
-    for group in _groups(standing, plan.moves):
+    groups = _groups(standing, plan.moves)
+    for group in groups:
         _judge(state, standing, group, curves, refused, said)
+    _constrained(state, standing, groups, curves, refused, said)
+    for group in groups:
         if _show_only(state, standing, group, refused, said):
             _judge(state, standing, group, curves, refused, said)
+    _constrained(state, standing, groups, curves, refused, said)
     return tuple(_verdict(move, refused, said) for move in plan.moves)
 
 
@@ -68,6 +74,58 @@ def _show_only(
     for move in shown:
         refused[move.key] = (Reason.MODE_SUGGEST, f"{_change(move)}: {said[move.key]}; mode Suggest only shows it")
     return 0 < len(shown) < len(good)
+
+
+def _constrained(
+    state: State, standing: Standing, groups: Sequence[list[Move]], curves: Mapping[str, Curve],
+    refused: dict[str, Why], said: dict[str, str],
+) -> None:  # fmt: skip
+    """Refuse, the least earning first, what together breaks one of the policy's constraints further than it is now.
+
+    Over all groups at once: what one node gives up may be what lets another grow, and what two may do alone they may
+    not do both.
+    """
+    while standing.counted and (found := _breach(state, standing, groups, refused)):
+        why, dropped = found
+        refused.update({move.key: why for move, _ in dropped})
+        for group in {id(group): group for _, group in dropped}.values():
+            _judge(state, standing, group, curves, refused, said)
+
+
+def _breach(
+    state: State, standing: Standing, groups: Sequence[list[Move]], refused: Mapping[str, Why]
+) -> tuple[Why, list[tuple[Move, list[Move]]]] | None:
+    """The first constraint that the moves left would break further, and the moves, with their groups, to do without."""
+    kept = [(move, group) for group in groups for move in group if move.key not in refused]
+    before = broken(state, standing.counted)
+    after = tallied(state, standing.counted, [_change_of(standing, move) for move, _ in kept])
+    for place, by in sorted(broken(state, after).items()):
+        bearable = before.get(place, 0.0) * (1 + SLACK)
+        if by <= bearable:
+            continue
+        worse = [
+            (move, group)
+            for move, group in kept
+            if move.resource == place[1] and broken(state, _without(state, standing, after, move)).get(place, 0.0) < by
+        ]
+        worse.sort(key=lambda pair: (not pair[0].grows, pair[0].gain_usd_per_hour, pair[0].key))
+        counted, dropped = after, 0
+        while dropped < len(worse) and broken(state, counted).get(place, 0.0) > bearable:
+            counted = _without(state, standing, counted, worse[dropped][0])
+            dropped += 1
+        if dropped:
+            words = f"constraint {place[0]} of {place[1]} would be broken by {_shown(place[1], by)}"
+            return (Reason.INFEASIBLE, words), worse[:dropped]
+    return None
+
+
+def _without(state: State, standing: Standing, counted: Tallies, move: Move) -> Tallies:
+    workload, from_, to = _change_of(standing, move)
+    return tallied(state, counted, [(workload, to, from_)])
+
+
+def _change_of(standing: Standing, move: Move) -> tuple[WorkloadState, float, float]:
+    return standing.workloads[move.key], move.from_, move.to
 
 
 # --- one move -----------------------------------------------------------------------------------------------------
@@ -138,17 +196,17 @@ def _distance(state: State, node: NodeState, workload: WorkloadState, move: Move
 
 
 def _groups(standing: Standing, moves: Sequence[Move]) -> list[list[Move]]:
-    """Moves of one node that share a resource, in the order of their first."""
-    groups: list[tuple[set[tuple[str, str]], list[Move]]] = []
-    for move in moves:
+    """Moves of one node that share a resource, in the order of their first; within a group in the plan's order."""
+    group_at: dict[tuple[str, str], tuple[set[tuple[str, str]], list[int]]] = {}
+    for i, move in enumerate(moves):
         workload = standing.workloads.get(move.key)
         allocation = workload.allocation if workload else None
         places = {(move.node, resource) for resource in (needs(allocation) if allocation else [move.resource])}
-        joined = [group for group in groups if group[0] & places]
-        for group in joined:
-            groups.remove(group)
-        groups.append((places.union(*(g[0] for g in joined)), [*(m for g in joined for m in g[1]), move]))
-    return [group for _, group in groups]
+        joined = list({id(group): group for place in places if (group := group_at.get(place))}.values())
+        group = (places.union(*(g[0] for g in joined)), [i, *(k for g in joined for k in g[1])])
+        group_at |= dict.fromkeys(group[0], group)
+    groups = {min(group[1]): group[1] for group in group_at.values()}
+    return [[moves[i] for i in sorted(groups[first])] for first in sorted(groups)]
 
 
 def _judge(
@@ -158,7 +216,7 @@ def _judge(
     """Fill in the refusals of one group: capacity, companions, worth."""
     kept = [move for move in group if move.key not in refused]
     culprit = next((move for move in group if move.key in refused), None)
-    kept = _fitting(state, standing, kept, culprit, refused)
+    kept = _fitting(standing, kept, culprit, refused)
     if not kept:
         return
     if missing := sorted(move.key for move in kept if move.key not in curves):
@@ -166,14 +224,12 @@ def _judge(
     else:
         worth = weigh(kept, curves)
         why = _unworthy(state, standing, kept, curves, worth)
-        said.update({move.key: _gain_words(worth) for move in kept})
+        said.update({move.key: worth.words() for move in kept})
     if why:
         refused.update({move.key: why for move in kept})
 
 
-def _fitting(
-    state: State, standing: Standing, kept: list[Move], culprit: Move | None, refused: dict[str, Why]
-) -> list[Move]:
+def _fitting(standing: Standing, kept: list[Move], culprit: Move | None, refused: dict[str, Why]) -> list[Move]:
     """Drop what has no room, and then shrinks that make room for nobody."""
     for move in list(kept):
         if who := _untold(standing, move):
@@ -183,13 +239,13 @@ def _fitting(
             )
             kept.remove(move)
             culprit = move
-    while kept and (why := _misfit(state, standing, kept, culprit)):
+    while kept and (why := _misfit(standing, kept, culprit)):
         growing = [move for move in kept if move.grows] or kept
         least = min(growing, key=lambda move: (move.gain_usd_per_hour, move.key))
         refused[least.key] = why
         kept.remove(least)
         culprit = culprit or least
-    return _needed(state, standing, kept, culprit, refused) if culprit else kept
+    return _needed(standing, kept, culprit, refused) if culprit else kept
 
 
 def _untold(standing: Standing, move: Move) -> str | None:
@@ -201,10 +257,11 @@ def _untold(standing: Standing, move: Move) -> str | None:
     return None
 
 
-def _misfit(state: State, standing: Standing, kept: list[Move], culprit: Move | None) -> Why | None:
-    """Why these moves together may not stand: more held than there is, or a constraint broken further."""
-    held = dict(standing.held) | {move.key: move.to for move in kept}
+def _misfit(standing: Standing, kept: list[Move], culprit: Move | None) -> Why | None:
+    """Why these moves together may not stand: more held than there is."""
+    moved = {move.key: move.to for move in kept}
     for node in sorted({move.node for move in kept}):
+        held = {w.key: moved.get(w.key, standing.held.get(w.key)) for w in standing.on_node[node]}
         over = shortfalls(standing.nodes[node], standing.on_node[node], held)
         if not over:
             continue
@@ -213,20 +270,14 @@ def _misfit(state: State, standing: Standing, kept: list[Move], culprit: Move | 
         if culprit is not None:
             return Reason.COMPANION_REFUSED, f"{numbers} without the move of {culprit.key}, which was refused"
         return Reason.CAPACITY, numbers
-    if not state.spec.constraints:
-        return None
-    before, after = breaches(state, standing.held), breaches(state, held)
-    for (name, resource), by in sorted(after.items()):
-        if by > before.get((name, resource), 0.0) * (1 + SLACK):
-            return Reason.INFEASIBLE, f"constraint {name} of {resource} would be broken by {_shown(resource, by)}"
     return None
 
 
-def _needed(state: State, standing: Standing, kept: list[Move], culprit: Move, refused: dict[str, Why]) -> list[Move]:
+def _needed(standing: Standing, kept: list[Move], culprit: Move, refused: dict[str, Why]) -> list[Move]:
     """Without the shrinks that cost earnings and whose room nobody takes any more."""
     for move in sorted(kept, key=lambda move: (move.gain_usd_per_hour, move.key)):
         rest = [other for other in kept if other is not move]
-        if not move.grows and move.gain_usd_per_hour <= 0 and not _misfit(state, standing, rest, culprit):
+        if not move.grows and move.gain_usd_per_hour <= 0 and not _misfit(standing, rest, culprit):
             refused[move.key] = (
                 Reason.COMPANION_REFUSED,
                 f"{move.key} would make room for {culprit.key}, whose move was refused",
@@ -245,18 +296,24 @@ def _unworthy(
     rate = _node_rate(standing, kept[0].node, curves)
     least = max(limits.min_improvement.percent / 100 * max(rate, 0.0), limits.min_improvement.usd_per_hour)
     if not (gain > 0 and gain >= least):
-        percent = f"{limits.min_improvement.percent:g} % of the {rate:.4g} USD/h of {kept[0].node}"
-        return Reason.LOW_GAIN, f"{gain:+.4g} USD/h is less than the {least:.4g} that a change must bring ({percent})"
+        asked = f"{limits.min_improvement.percent:g} % of the {money(rate)} USD/h of {kept[0].node}"
+        if least == limits.min_improvement.usd_per_hour > 0:
+            asked = "minImprovement.usdPerHour"
+        bring = f"less than the {money(least)} that a change must bring ({asked})" if gain > 0 else "no gain"
+        return Reason.LOW_GAIN, f"{money(gain, signed=True)} USD/h is {bring}"
     if not worth.net_usd + worth.cost_usd > worth.cost_usd * PAYBACK_MARGIN:
-        hours = format_duration(max(curves[move.key].horizon for move in kept))
+        horizons = sorted({curves[move.key].horizon for move in kept})
+        hours = format_duration(horizons[-1])
+        if len(horizons) > 1:
+            hours = f"{format_duration(horizons[0])} to {hours}, each workload over its own horizon,"
         return (
             Reason.NO_PAYBACK,
-            f"it would earn {worth.net_usd + worth.cost_usd:.4g} USD within {hours} and cost {worth.cost_usd:.4g} to move",
+            f"it would earn {money(worth.net_usd + worth.cost_usd)} USD within {hours} and cost {money(worth.cost_usd)} to move",
         )
     if not worth.confidence >= limits.min_confidence:
         return (
             Reason.LOW_CONFIDENCE,
-            f"{worth.confidence:.0%} sure that it pays, of {limits.min_confidence:.0%} asked for ({_gain_words(worth)})",
+            f"{odds(worth.confidence)} sure that it pays, of {limits.min_confidence:.0%} asked for ({worth.words()})",
         )
     return None
 
@@ -281,11 +338,6 @@ def _verdict(move: Move, refused: Mapping[str, Why], said: Mapping[str, str]) ->
 
 def _change(move: Move) -> str:
     return f"{move.key} {_shown(move.resource, move.from_)} → {_shown(move.resource, move.to)} {move.resource}"
-
-
-def _gain_words(worth: Worth) -> str:
-    gain = worth.gain
-    return f"{gain.expected:+.4g} USD/h ({gain.low:.3g} to {gain.high:.3g}), {worth.confidence:.0%} sure"
 
 
 def _same(a: float | None, b: float) -> bool:

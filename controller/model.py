@@ -64,6 +64,11 @@ class Blocks:
     """(n, m) hours at each level with room left: demand was exactly this."""
     censored: NDArray[np.float32]
     """(n, m) hours at each level with no room left: demand was at least this."""
+    tokens: F64 | None = None
+    """(n,) what part of `usd` was in the one token that it is paid in, so that a past at other prices can be counted at
+    today's; None: never known."""
+    token_usd: F64 | None = None
+    """(n,) that part of `usd`."""
 
     @property
     def exposure(self) -> float:
@@ -149,14 +154,19 @@ class Curve:
     """Seconds over which its gains count (traits.horizon or the policy's)."""
     why: str
     """One sentence: what it was made from."""
+    unseen: F64 | None = None
+    """(2, k+1) USD per hour at each breakpoint, were nothing (row 0) or all (row 1) used of what lies above everything
+    that was ever seen in use; None: no part of it is supposed."""
+    supposes: str = ""
+    """What its gains rest on and no history can tell, as a clause after "if"; "" = nothing."""
 
     def at(self, x: float) -> float:
         """USD per hour at an allocation."""
         return float(np.interp(x, self.x, self.y))
 
-    def slope(self, x: float, *, step: float) -> float:
-        """USD per hour that one more `step` at `x` is worth."""
-        return self.at(x + step) - self.at(x)
+    def slope(self, x: float, *, step: float) -> float | None:
+        """USD per hour that one more `step` at `x` is worth; None where it may not have one more."""
+        return self.at(x + step) - self.at(x) if x + step <= float(self.x[-1]) * (1 + 1e-9) else None
 
 
 class Reason(StrEnum):

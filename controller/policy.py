@@ -79,7 +79,8 @@ class Limits(Model):
     min_improvement: MinImprovement = MinImprovement()
     """Below it nothing is done."""
     min_confidence: Ratio = 0.7
-    """Share of the bootstrap in which the plan must pay."""
+    """Share of the bootstrap in which the plan must pay. Of n hours of the last 72 nobody is surer than (n + 1) / (n + 2):
+    0.98 needs two days, and 1 would allow nothing."""
     min_history: Duration = 7200.0
     """Observed time before anything is planned; with less the answer is NoHistory."""
     max_step_percent: float = Field(default=20.0, gt=0, le=100)

@@ -138,7 +138,10 @@ def _figure(value: float | None) -> float:
 def block_from(row: Any) -> StoredBlock:
     levels = dict(_LEVEL.iter_unpack(row.levels))
     figures = (_figure(getattr(row, name)) for name in FIGURES)
-    return StoredBlock(row.resource, row.quantum, Block(row.start, row.span, levels, *figures))
+    block = Block(row.start, row.span, levels, *figures)
+    if row.tokens is None:  # from a file that was written before tokens were counted
+        block.tokens = block.token_usd = 0.0
+    return StoredBlock(row.resource, row.quantum, block)
 
 
 def reading_from(text: str | None) -> Reading | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from controller.blocks import NAN, Sample
 from exporters.energy import energy_usd_per_hour
+from exporters.traits import CurveKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +64,8 @@ class Kept:
     max: float | None = None
     power: Power | None = None
     watts: Watts | None = None
+    staked: bool = False
+    """Curve dilution: a stake is in use whole, though nobody reports it so."""
 
     @classmethod
     def of(cls, workload: WorkloadLike) -> Kept:
@@ -75,6 +78,7 @@ class Kept:
             allocation.max if allocation else None,
             workload.power,
             workload.spec.watts,
+            workload.traits.curve is CurveKind.DILUTION,
         )
 
 
@@ -88,12 +92,15 @@ def sample_of(kept: Kept, reading: Reading) -> Sample:
         return Sample(reading.at, up=False)
     allocated = _amount(reading.allocated.get(kept.resource)) if kept.resource else NAN
     used = _amount(reading.used.get(kept.resource)) if kept.resource else NAN
+    if kept.staked:
+        used = allocated
     net, gross, energy = (
         _rate(reading.net_usd_per_hour),
         _rate(reading.rate_usd_per_hour),
         _energy(kept, allocated, reading.at),
     )
-    return Sample(reading.at, True, allocated, used, net + energy, gross, energy)
+    price = reading.usd_per_token
+    return Sample(reading.at, True, allocated, used, net + energy, gross, energy, NAN if price is None else price)
 
 
 def _energy(kept: Kept, allocated: float, at: float) -> float:

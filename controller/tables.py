@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    inspect,
 )
 
 from controller.blocks import FIGURES
@@ -133,6 +134,14 @@ def _first(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first,)
+def _tokens(connection: Connection) -> None:
+    """Earnings in tokens beside those in dollars; an empty file had them from the first step."""
+    known = {column["name"] for column in inspect(connection).get_columns("blocks")}
+    for name in ("tokens", "token_usd"):
+        if name not in known:
+            connection.exec_driver_sql(f"ALTER TABLE blocks ADD COLUMN {name} DOUBLE PRECISION")
+
+
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens)
 """STEPS[i] brings version i to i + 1; version 0 is an empty file. Once released, a step is never edited: a change of the
 tables is a new step, and the first one keeps creating what it created then."""

@@ -14,8 +14,10 @@ import numpy as np
 from controller.estimate import demand, dilution, fill
 from controller.estimate.belief import by_earnings
 from controller.estimate.cost import energy_per_unit_hour
+from controller.estimate.prices import at_todays_price
 from controller.estimate.readings import Why, counting, exposure_seconds, finite, known_allocation, unfit
 from controller.estimate.weights import HOUR, pool, recency, value_per_unit_hour
+from controller.estimate.words import amount, money
 from controller.model import Curve, Reason
 from exporters.traits import CurveKind
 
@@ -30,6 +32,10 @@ MAX_POINTS: Final = 128
 """Allowed allocations up to which each is a breakpoint. Of more, all within NEAR steps of the current one are, and
 further off every second, third ... with lines between: memory at 200 replicates is 1.6 kB a breakpoint."""
 NEAR: Final = 32
+MOST_VALUES: Final = 4096
+"""Allowed allocations that one workload is offered at once."""
+_FEW: Final = 6
+"""Stretches of history under which nothing is said of how a payout wanders."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +62,9 @@ class _Shape:
     y: F64
     value: float | None
     why: str
+    unseen: F64 | None = None
+    """(2, k)."""
+    supposes: str = ""
 
 
 def horizon_of(workload: WorkloadState, spec: PolicySpec) -> float:
@@ -83,27 +92,32 @@ def curve(workload: WorkloadState, node: NodeState, spec: PolicySpec, now: float
     reading = counting(workload, now, spec.limits)
     if reading is None or current is None or workload.blocks is None or not len(workload.blocks.start):
         return Reason.NO_HISTORY, f"{workload.key} has no history yet"
-    past = pool(workload.blocks, weights, recency(workload.blocks, now))
-    subject = _Subject(
-        workload, allocation, reading, workload.blocks, past, weights, now, current, horizon_of(workload, spec)
-    )
+    blocks = at_todays_price(workload.blocks, reading)
+    past = pool(blocks, weights, recency(blocks, now))
+    subject = _Subject(workload, allocation, reading, blocks, past, weights, now, current, horizon_of(workload, spec))
     shape = _KINDS[workload.traits.curve](subject)
     return shape if isinstance(shape, tuple) else _finish(subject, node, shape)
 
 
-def grid(allocation: Allocation, least: float = 0.0) -> F64:
-    """The allowed allocations min + k · step <= max, from the protocol's own least on, ascending."""
-    count = int(np.floor((allocation.max - allocation.min) / allocation.step * (1 + 1e-12)))
-    first = int(np.ceil(max(0.0, least - allocation.min) / allocation.step * (1 - 1e-12)))
-    steps = np.arange(first, max(count, first - 1) + 1, dtype=np.float64)
+def grid(allocation: Allocation, low: float = 0.0, high: float = float("inf")) -> F64:
+    """The allowed allocations min + k · step <= max from `low` to `high`, ascending; of more than MOST_VALUES (a disk in
+    steps of a byte) every second, third ... one.
+    """
+    last = int(np.floor((min(allocation.max, high) - allocation.min) / allocation.step * (1 + 1e-12)))
+    first = int(np.ceil(max(0.0, low - allocation.min) / allocation.step * (1 - 1e-12)))
+    stride = max(1, -(-(last - first) // MOST_VALUES))
+    steps = np.arange(first, max(last, first - 1) + 1, stride, dtype=np.float64)
     return allocation.min + steps * allocation.step
 
 
 def _points(subject: _Subject, *others: float) -> F64:
-    points = grid(subject.allocation, subject.workload.traits.min_allocation)
+    allocation, least = subject.allocation, subject.workload.traits.min_allocation
+    points = grid(allocation, least)
     if len(points) > MAX_POINTS:
-        near = np.abs(points - subject.current) <= NEAR * subject.allocation.step
-        points = np.concatenate([points[:: 2 * len(points) // MAX_POINTS], points[near], points[-1:]])
+        far = NEAR * allocation.step
+        near = grid(allocation, max(least, subject.current - far), subject.current + far)
+        end = grid(allocation, allocation.max - allocation.step)
+        points = np.concatenate([points[:: 2 * len(points) // MAX_POINTS], near, end])
     return np.unique(np.concatenate([points, [subject.current, *others]]))
 
 
@@ -122,13 +136,14 @@ def _finish(subject: _Subject, node: NodeState, shape: _Shape) -> Curve | Why:
     return Curve(
         key=workload.key, kind=workload.traits.curve.value, resource=subject.allocation.resource,
         x=shape.x, y=y[0], replicates=y[1:] if len(y) > 1 else y, value_per_unit_hour=shape.value,
-        exposure=exposure_seconds(workload) / HOUR, horizon=subject.horizon, why=shape.why + charged,
+        exposure=exposure_seconds(workload, subject.now) / HOUR, horizon=subject.horizon, why=shape.why + charged,
+        unseen=None if shape.unseen is None else shape.unseen - energy * shape.x, supposes=shape.supposes,
     )  # fmt: skip
 
 
 def _value(subject: _Subject, past: Past) -> F64 | None:
     """(R,) v: earned per used unit-hour lately, else in all that is remembered (who was given nothing for days used
-    nothing), else the published price, net in the proportion of the rates.
+    nothing), else the published price, net in the proportion of the rates in tokens.
     """
     value = value_per_unit_hour(past)
     if value is None:
@@ -140,9 +155,18 @@ def _value(subject: _Subject, past: Past) -> F64 | None:
     price = finite(reading.price_usd_per_unit_hour.get(subject.allocation.resource))
     if price is None:
         return None
-    gross, net = finite(reading.rate_usd_per_hour), finite(reading.net_usd_per_hour)
-    share = min(1.0, net / gross) if gross and net is not None else 1.0
-    return np.full(len(past.rows), price * share)
+    return np.full(len(past.rows), price * _in_hand(reading))
+
+
+def _in_hand(reading: Reading) -> float:
+    """Net / gross in tokens, before energy, which is charged as a line of its own; the least where it is paid in several."""
+    net = reading.native.net_per_hour
+    shares = [
+        net[token] / gross
+        for token, gross in reading.native.gross_per_hour.items()
+        if net and token in net and gross > 0
+    ]
+    return min(1.0, max(0.0, min(shares, default=1.0)))
 
 
 def _demand(subject: _Subject) -> _Shape | Why:
@@ -157,11 +181,20 @@ def _demand(subject: _Subject) -> _Shape | Why:
     value = _value(subject, past)
     if value is None and used[0, -1] > 0:
         return Reason.UNPRICED, f"nothing says what a used unit of {subject.workload.key} earns"
-    worth = np.zeros(len(past.rows)) if value is None else value
-    beyond = float(seen.at(subject.current)[0])
-    why = doubt or f"demand was above its allocation {beyond:.0%} of the time"
+    worth = np.zeros(len(past.rows)) if value is None else np.maximum(value, 0.0)
+    why = doubt or _full_words(past)
     known = None if value is None else float(value[0])
-    return _Shape(x, np.maximum(worth, 0.0)[:, None] * used, known, why)
+    if seen.tail <= 0:
+        return _Shape(x, worth[:, None] * used, known, why)
+    most = amount(subject.allocation.resource, float(seen.levels[-1]))
+    supposes = f"{subject.workload.key} uses more than {most} {subject.allocation.resource} (never seen so far)"
+    return _Shape(x, worth[:, None] * used, known, why, worth[0] * seen.unseen(x), supposes)
+
+
+def _full_words(past: Past) -> str:
+    """What is known of demand above the allocation: only that there was no room left. Hours of late count more."""
+    full, room = float(past.censored.sum()), float(past.exact.sum())
+    return f"it had no room left {full / (full + room):.0%} of the time"
 
 
 def _fill(subject: _Subject) -> _Shape | Why:
@@ -209,8 +242,21 @@ def _dilution(subject: _Subject) -> _Shape | Why:
         return Reason.UNPRICED, f"what the pool of {subject.workload.key} pays, or the stake in it, is not known"
     x = _points(subject, 0.0)
     share = subject.current / (others + subject.current) if others + subject.current > 0 else 0.0
-    why = f"the pool pays {payout:.3g} USD/h for all stake, of which {share:.1%} is its own"
-    return _Shape(x, dilution.earning(x, payout, others)[None, :], None, why)
+    wander, width = _wander(subject)
+    why = f"the pool pays {money(payout)} USD/h for all stake, of which {share:.1%} is its own; {width}"
+    y = wander[:, None] * dilution.earning(x, payout, others)
+    return _Shape(x, y, None, why, supposes="the other stakers leave theirs as they are")
+
+
+def _wander(subject: _Subject) -> tuple[F64, str]:
+    """(R,) how what a staked token earned wandered, around 1 (payouts rose and fell, others came and went), and a clause on
+    how much the interval knows. Applied to the payout of now: the best guess of what it does in the coming days.
+    """
+    earned = value_per_unit_hour(subject.past)
+    blind = "how others answer a move is not in its interval"
+    if earned is None or not earned[0] > 0 or len(subject.past.columns) < _FEW:
+        return np.ones(1), f"how far its payout wanders was not seen yet, so its interval has no width, and {blind}"
+    return np.maximum(earned / earned[0], 0.0), f"its interval is as wide as its payout wandered; {blind}"
 
 
 _KINDS = {CurveKind.DEMAND: _demand, CurveKind.FILL: _fill, CurveKind.DILUTION: _dilution}

@@ -7,7 +7,7 @@ exponential tail keeps a little optimism: what is always full is tried with a li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,6 +30,13 @@ class Survival:
     """(R, m) its value from each level on; below the first it is 1."""
     tail: float
     """τ in base units: beyond the last level S = S_last · exp(-(y - last) / τ); 0: nothing beyond."""
+
+    def unseen(self, x: F64) -> F64:
+        """(2, k) the point estimate of `integral` were nothing, or all, used of what lies above the last level: nobody saw."""
+        point = self.after[:1]
+        nothing = replace(self, after=point, tail=0.0).integral(x)
+        beyond = np.maximum(x - self.levels[-1], 0.0)
+        return np.concatenate([nothing, nothing + point[:, -1:] * beyond])
 
     def at(self, y: float) -> F64:
         """(R,) P(D > y)."""

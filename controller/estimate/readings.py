@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from controller.estimate.weights import WINDOW
 from controller.model import Reason
 from controller.policy import OnSourceFailure
 from exporters.quantity import format_duration
@@ -63,7 +64,7 @@ def unfit(workload: WorkloadState, now: float, limits: Limits) -> Why | None:
         _unwell(workload, reading)
         or _unknown_allocation(workload)
         or _unpriced(workload, reading)
-        or _no_history(workload, limits)
+        or _no_history(workload, now, limits)
     )
 
 
@@ -111,18 +112,27 @@ def _unpriced(workload: WorkloadState, reading: Reading) -> Why | None:
     return Reason.UNPRICED, f"what {workload.key} earns has no known worth in USD (it counts in {tokens})"
 
 
-def _no_history(workload: WorkloadState, limits: Limits) -> Why | None:
-    seen = exposure_seconds(workload)
+def _no_history(workload: WorkloadState, now: float, limits: Limits) -> Why | None:
+    seen = exposure_seconds(workload, now, limits)
     if seen >= limits.min_history:
         return None
-    return (
-        Reason.NO_HISTORY,
-        f"{workload.key} was observed for {format_duration(seen)} of the {format_duration(limits.min_history)} that a plan needs",
-    )
+    shown, needed = format_duration(seen), format_duration(limits.min_history)
+    older = workload.blocks is not None and not workload.blocks.exposure * 3600 <= seen
+    since = f"; what is older than {format_duration(_lately(limits))} does not count" if older else ""
+    return Reason.NO_HISTORY, f"{workload.key} was observed for {shown} of the {needed} that a plan needs{since}"
 
 
-def exposure_seconds(workload: WorkloadState) -> float:
-    """Seconds for which it was observed, up and fresh, in all that is remembered."""
-    if workload.blocks is None:
+def _lately(limits: Limits | None) -> float:
+    """Seconds: as far back as the estimators look, or as the owner's own minimum needs."""
+    return max(WINDOW, 2 * limits.min_history if limits else 0.0)
+
+
+def exposure_seconds(workload: WorkloadState, now: float, limits: Limits | None = None) -> float:
+    """Seconds for which it was observed lately, up and fresh. What is older tells nothing of the coming hours, so a node
+    that was away for a week begins again.
+    """
+    blocks = workload.blocks
+    if blocks is None:
         return 0.0
-    return finite(workload.blocks.exposure * 3600) or 0.0
+    lately = (blocks.start + blocks.span > now - _lately(limits)) & (blocks.start <= now)
+    return finite(float(blocks.hours[lately].sum()) * 3600) or 0.0

@@ -6,6 +6,7 @@ Knows nothing of how a plan was made, so that the guard does not repeat a planne
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.estimate.readings import known_allocation
@@ -52,26 +53,79 @@ def shortfalls(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one constraint counts of one resource."""
+
+    total: float = 0.0
+    """Held of the resource by all."""
+    mine: float = 0.0
+    """By the workloads of its protocol."""
+    running: int = 0
+    """How many of those have more than their minimum."""
+
+    def plus(self, workload: WorkloadState, constraint: Constraint, from_: float, to: float) -> Tally:
+        """The tally after one workload went from one amount to another."""
+        if workload.protocol != constraint.protocol:
+            return replace(self, total=self.total + to - from_)
+        started = int(above_minimum(workload, to)) - int(above_minimum(workload, from_))
+        return Tally(self.total + to - from_, self.mine + to - from_, self.running + started)
+
+
+Tallies = Mapping[tuple[int, str], Tally]
+"""(number of the constraint, resource) -> what it counts."""
+Change = tuple["WorkloadState", float, float]
+"""A workload, what it has and what it gets."""
+
+
+def above_minimum(workload: WorkloadState, amount: float) -> bool:
+    """Whether it runs with more than it must have: what maxCount counts."""
+    return workload.allocation is not None and amount > workload.allocation.min * (1 + SLACK)
+
+
+def tallies(state: State, held: Mapping[str, float | None]) -> Tallies:
+    """What every constraint counts; once per State, since it looks at everything."""
+    changes = [(w, 0.0, held.get(w.key) or 0.0) for w in state.workloads if w.allocation is not None]
+    named = {(w.protocol, w.allocation.resource) for w in state.workloads if w.allocation is not None}
+    none = {
+        (number, resource): Tally()
+        for number, constraint in enumerate(state.spec.constraints)
+        for protocol, resource in sorted(named)
+        if protocol == constraint.protocol
+    }
+    return tallied(state, none, changes)
+
+
+def tallied(state: State, before: Tallies, changes: Iterable[Change]) -> Tallies:
+    """The tallies after some changes."""
+    after = dict(before)
+    for workload, from_, to in changes if before else ():
+        resource = workload.allocation.resource if workload.allocation else ""
+        for number, constraint in enumerate(state.spec.constraints):
+            if (number, resource) in after:
+                after[number, resource] = after[number, resource].plus(workload, constraint, from_, to)
+    return after
+
+
 def breaches(state: State, held: Mapping[str, float | None]) -> dict[tuple[str, str], float]:
     """("golem maxShare", resource) -> by how much a constraint is broken, in units of the resource."""
-    broken: dict[tuple[str, str], float] = {}
-    for constraint in state.spec.constraints:
-        resources = {
-            w.allocation.resource for w in state.workloads if w.allocation and w.protocol == constraint.protocol
-        }
-        for resource in sorted(resources):
-            for form, by in _over(state, constraint, resource, held).items():
-                if by > 0:
-                    place = (f"{constraint.protocol} {form}", resource)
-                    broken[place] = max(by, broken.get(place, 0.0))
-    return broken
+    return broken(state, tallies(state, held))
 
 
-def _over(state: State, constraint: Constraint, resource: str, held: Mapping[str, float | None]) -> dict[str, float]:
-    those = [w for w in state.workloads if w.allocation is not None and w.allocation.resource == resource]
-    amounts = {w.key: held.get(w.key) or 0.0 for w in those}
-    own = [amounts[w.key] for w in those if w.protocol == constraint.protocol]
-    total, mine = sum(amounts.values()), sum(own)
+def broken(state: State, counted: Tallies) -> dict[tuple[str, str], float]:
+    """The same of tallies."""
+    found: dict[tuple[str, str], float] = {}
+    for (number, resource), tally in counted.items():
+        constraint = state.spec.constraints[number]
+        for form, by in _over(constraint, tally).items():
+            if by > 0:
+                place = (f"{constraint.protocol} {form}", resource)
+                found[place] = max(by, found.get(place, 0.0))
+    return found
+
+
+def _over(constraint: Constraint, tally: Tally) -> dict[str, float]:
+    total, mine = tally.total, tally.mine
     slack = SLACK * max(total, 1e-300)
     over: dict[str, float] = {}
     if constraint.max_share is not None:
@@ -81,5 +135,5 @@ def _over(state: State, constraint: Constraint, resource: str, held: Mapping[str
     if constraint.min_total is not None:
         over["minTotal"] = constraint.min_total - mine - slack
     if constraint.max_count is not None:
-        over["maxCount"] = float(sum(1 for amount in own if amount > 0) - constraint.max_count)
+        over["maxCount"] = float(tally.running - constraint.max_count)
     return over

@@ -75,8 +75,8 @@ def allowed(workload: WorkloadState, low: float, high: float, current: float) ->
     """The allocations it may be given between two: whole steps from `min`, and what it has now even off that grid."""
     if workload.allocation is None:
         return np.array([current])
-    points = grid(workload.allocation, workload.traits.min_allocation)
     tolerance = SLACK * workload.allocation.step
+    points = grid(workload.allocation, max(workload.traits.min_allocation, low - tolerance), high + tolerance)
     points = points[(points >= low - tolerance) & (points <= high + tolerance)]
     # a grid point that is the current value but for rounding is that value
     points = points[np.abs(points - current) > tolerance]

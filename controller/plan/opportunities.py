@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from controller.estimate.words import amount
 from controller.model import Move, Opportunity, Reason
 from controller.plan.limits import SLACK
-from controller.plan.problem import amount
 from controller.plan.worth import weigh
 
 if TYPE_CHECKING:
@@ -172,13 +172,10 @@ def _opportunity(candidate: _Candidate, curves: Mapping[str, Curve], traits: Map
     if source and source.resource == target.resource and to - target.current > gives * (1 + SLACK):
         whence += " and free capacity"
     grown = amount(target.resource, to - target.current)
-    earns = (
-        f"{worth.gain.expected:+.4g} USD/h ({worth.gain.low:.3g} to {worth.gain.high:.3g}), {worth.confidence:.0%} sure"
-    )
     return Opportunity(
         node=target.node, resource=target.resource, source=source.key if source else None, target=target.key,
         amount=to - target.current, source_amount=gives, gain=worth.gain, cost_usd=worth.cost_usd,
         confidence=worth.confidence, steps=len(moves), restarts=sum(1 for m in minutes if m > 0), offline_minutes=sum(minutes),
         reason=Reason.ALLOWED if worth.gain.expected > 0 else Reason.ALREADY_BEST,
-        sentence=f"{grown} {target.resource} more for {target.key} from {whence}: {earns}",
+        sentence=f"{grown} {target.resource} more for {target.key} from {whence}: {worth.words()}",
     )  # fmt: skip

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from controller.estimate.cost import moving
 from controller.estimate.readings import Why, known_allocation
+from controller.estimate.words import amount
 from controller.model import Reason
+from controller.plan.feasible import above_minimum
 from controller.plan.limits import SLACK, allowed, needs, reach
-from exporters.quantity import format_quantity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from controller.model import F64, Curve, NodeState, State, WorkloadState
     from controller.policy import Constraint
-
-BINARY: Final = ("memory", "storage")
-"""Resources that people count in GiB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -270,14 +268,21 @@ def _pin(choice: Choice) -> Choice:
 def _count(
     constraint: Constraint, those: list[WorkloadState], held: Mapping[str, float | None], choices: list[Choice]
 ) -> list[Choice]:
-    """maxCount: with so many of the protocol running, those at 0 stay at 0."""
+    """maxCount: with so many of the protocol above their minimum, those at it stay there."""
     if constraint.max_count is None:
         return choices
-    running = sum(1 for w in those if w.protocol == constraint.protocol and held[w.key])
-    # the places that are left go to the first by name, so that no plan fills more than there are
-    idle = [c for c in choices if c.protocol == constraint.protocol and not held.get(c.key)]
-    kept_out = {c.key for c in idle[max(0, constraint.max_count - running) :]}
+    own = {w.key: above_minimum(w, held[w.key] or 0.0) for w in those if w.protocol == constraint.protocol}
+    # the places that are left go to those whose first step earns most, so that no plan fills more than there are
+    idle = sorted((c for c in choices if own.get(c.key) is False), key=lambda c: (-_first_step(c), c.key))
+    kept_out = {c.key for c in idle[max(0, constraint.max_count - sum(own.values())) :]}
     return [_pin(c) if c.key in kept_out else c for c in choices]
+
+
+def _first_step(choice: Choice) -> float:
+    """USD per hour of the next step up; of those that rest or cannot grow, none."""
+    if choice.pinned or choice.at + 1 == len(choice.x):
+        return -np.inf
+    return float(choice.y[choice.at + 1] - choice.y[choice.at])
 
 
 def _constraint_rows(
@@ -306,8 +311,3 @@ def _constraint_rows(
         )
         for form, coefficient, limit in forms
     ]
-
-
-def amount(resource: str, value: float) -> str:
-    """For sentences: 2Ti of storage, 6 of cpu."""
-    return format_quantity(value, binary=resource in BINARY)

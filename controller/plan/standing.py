@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 from controller.estimate.readings import Why, counting, unfit
 from controller.model import Reason
-from controller.plan.feasible import allocations, unknown_places
+from controller.plan.feasible import allocations, tallies, unknown_places
 from controller.policy import MODES
 from exporters.quantity import format_duration
 from exporters.windows import closes_at, is_open
 
 if TYPE_CHECKING:
     from controller.model import NodeState, State, WorkloadState
+    from controller.plan.feasible import Tallies
     from controller.policy import Mode
 
 
@@ -44,6 +45,8 @@ class Standing:
     """(node, resource) -> the workload that does not say how much of it it holds."""
     held: Mapping[str, float | None]
     """key -> what it holds now."""
+    counted: Tallies
+    """What the policy's constraints count now."""
 
 
 def stand(state: State) -> Standing:
@@ -53,6 +56,7 @@ def stand(state: State) -> Standing:
     on_node: dict[str, list[WorkloadState]] = {}
     for workload in workloads:
         on_node.setdefault(workload.node, []).append(workload)
+    held = allocations(workloads)
     return Standing(
         overall=_overall(state, circuit),
         workload={w.key: why for w in workloads if (why := _of_workload(state, w))},
@@ -61,7 +65,8 @@ def stand(state: State) -> Standing:
         workloads={w.key: w for w in workloads},
         on_node=on_node,
         unknown=unknown_places(workloads),
-        held=allocations(workloads),
+        held=held,
+        counted=tallies(state, held),
     )
 
 

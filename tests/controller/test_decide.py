@@ -48,7 +48,7 @@ def test_the_plan_carries_its_figures():
     assert plan.rate_now == pytest.approx(6 * 0.03 + 2 * 0.03)
     assert plan.gain.low <= plan.gain.expected <= plan.gain.high
     assert plan.net_benefit_usd == pytest.approx(plan.gain.expected * 2)
-    assert (plan.cost_usd, plan.roi, plan.confidence, plan.horizon) == (0.0, None, 1.0, 7200.0)
+    assert (plan.cost_usd, plan.roi, plan.confidence, plan.horizon) == (0.0, None, 49 / 50, 7200.0)
     assert plan.solver == "WaterFilling"
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from controller.guard import guard
+from controller.guard import _groups, guard
 from controller.model import Move, Plan, Reason, Verdict
+from controller.plan.standing import stand
 from exporters.reading import Connection, Native
 from exporters.traits import CurveKind, Traits
 from tests.controller import worlds
@@ -82,7 +83,7 @@ CASES = [
         (a_world(golem={"mode": "Off"}), Reason.MODE_OFF, "rack-1/golem is in mode Off"),
         (a_world(policy(mode="Suggest")), Reason.MODE_SUGGEST, "mode Suggest only shows it"),
         (a_world(policy(mode="Approve"), golem={"mode": "Suggest"}), Reason.MODE_SUGGEST, "mode Suggest only shows it"),
-        (a_world(policy(mode="Approve")), Reason.ALLOWED, "100% sure"),
+        (a_world(policy(mode="Approve")), Reason.ALLOWED, "98% sure"),
         (a_world(golem=DOWN, akash=DOWN), Reason.CIRCUIT_OPEN, "2 of 2 workloads are unhealthy or unread, more than 50%"),
         (a_world(policy(maxUnhealthyShare=0.1), golem=said(healthy=False)), Reason.CIRCUIT_OPEN, "1 of 2 workloads"),
         (a_world(blocked="ALERTS fires"), Reason.BLOCKED, "blockWhile of policy default holds: ALERTS fires"),
@@ -342,3 +343,20 @@ def test_every_sentence_has_no_line_break_and_ends_without_a_stop():
         assert isinstance(verdict, Verdict)
         assert "\n" not in verdict.sentence
         assert not verdict.sentence.endswith(".")
+
+
+def test_moves_that_share_a_resource_through_a_third_are_one_group_in_the_plans_order():
+    world = state(
+        [
+            workload("rack-1/a", bounds=allocation("cpu")),
+            workload("rack-1/b", bounds=allocation("memory")),
+            workload("rack-1/c", bounds=allocation("cpu", with_={"memory": 1.0})),
+            workload("rack-2/a", bounds=allocation("cpu")),
+        ],
+        [worlds.node(cpu=12, memory=12), worlds.node("rack-2", cpu=12)],
+    )
+    keys = ["rack-1/b", "rack-2/a", "rack-1/a", "rack-1/c"]
+    groups = _groups(
+        stand(world), [move(key, 6.0, 7.0, resource="memory" if key == keys[0] else "cpu") for key in keys]
+    )
+    assert [[each.key for each in group] for group in groups] == [["rack-1/b", "rack-1/a", "rack-1/c"], ["rack-2/a"]]

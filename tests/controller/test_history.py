@@ -20,7 +20,7 @@ from controller.samples import Kept, Window, sample_of
 from controller.store import Store
 from exporters.collector import Workload
 from exporters.nodes import Allocation, Power, TariffWindow, Watts, WorkloadSpec
-from exporters.reading import Reading
+from exporters.reading import Native, Reading
 from exporters.traits import CurveKind, Traits
 
 T = 1_767_225_600.0  # 2026-01-01 00:00 UTC, the beginning of an hour
@@ -28,7 +28,7 @@ KEY = "rack-1/golem"
 KEPT = Kept(KEY, "cpu", stale_after=210.0, step=1.0, max=10.0)
 FIELDS = (
     "start", "span", "hours", "usd", "unit_hours", "rate_hours", "used", "used_first", "used_last",
-    "room_hours", "room_growth", "levels", "exact", "censored",
+    "room_hours", "room_growth", "levels", "exact", "censored", "tokens", "token_usd",
 )  # fmt: skip
 
 
@@ -74,6 +74,21 @@ class TestHolding:
         assert found.unit_hours[0] == pytest.approx((2 * 60 + 4 * 60) / 3600)
         assert found.usd[0] == pytest.approx(0.06 * 120 / 3600)
         assert (found.used[0], found.used_first[0], found.used_last[0]) == (pytest.approx(3), 2, 4)
+
+    def test_what_is_paid_in_one_token_is_kept_in_it_too(self):
+        def paid(at: float, price: float) -> Reading:
+            return replace(look(at, net=0.06 * price), rate_usd_per_hour=0.1 * price, native=Native({"GLM": 0.1}))
+
+        found = history_of(paid(T, 1.0), paid(T + 60, 0.5), look(T + 120), look(T + 180)).blocks(KEY, T + 180)
+        assert found.tokens[0] == pytest.approx(0.06 * 120 / 3600)  # net, as usd is
+        assert found.token_usd[0] == pytest.approx(0.06 * 90 / 3600)
+        assert found.usd[0] == pytest.approx(found.token_usd[0] + 0.06 * 60 / 3600)
+
+    def test_a_stake_is_in_use_whole(self):
+        readings = [look(T, used=None), look(T + 60, used=None), look(T + 120)]
+        found = history_of(*readings, kept=replace(KEPT, staked=True)).blocks(KEY, T + 120)
+        assert found.unit_hours[0] == pytest.approx(8 * 120 / 3600)
+        assert found.usd[0] == pytest.approx(0.06 * 120 / 3600)
 
     def test_a_gap_is_unobserved_neither_zero_nor_held(self):
         found = history_of(look(T), look(T + 1000)).blocks(KEY, T + 1000)

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as text
 
 from controller.address import StoreError
 from controller.history import History
-from controller.loop import Reconciler
+from controller.loop import SLICE, Reconciler
 from controller.manifests import Manifests
 from controller.model import Reason
 from controller.observe import Observation, Watched
@@ -247,6 +247,33 @@ class Flushes:
 
     def __getattr__(self, name):
         return getattr(self.history, name)
+
+
+async def test_while_many_readings_are_taken_in_others_have_their_turn():
+    rig = Rig()
+    rig.source.say(*(reading("busy", T0 + i, 4.0) for i in range(10 * SLICE)))
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    scraping = asyncio.create_task(other())
+    rig.source.complete = False  # so that nothing is decided, in whose thread's time others would have theirs
+    await rig.loop.turn()
+    scraping.cancel()
+    assert turns >= 10
+    assert rig.history.newest("rack-1/busy")[0].at == T0 + 10 * SLICE - 1
+
+
+async def test_what_is_kept_of_a_decision_is_without_the_past_that_it_was_made_from():
+    rig = Rig()
+    await rig.hours(6, busy=4.0, idle=1.0)
+    decision = rig.loop.decisions["default"]
+    assert decision.curves
+    assert all(workload.blocks is None for workload in decision.state.workloads)
 
 
 async def test_a_stop_is_obeyed_at_once_even_while_it_waits():

@@ -262,8 +262,23 @@ class TestBadFiles:
         again = await Store.open(url(path), steps=steps)
         assert len(await again.blocks(KEY, 0, 1e10)) == 1
         await again.close()
-        with pytest.raises(StoreRefused, match="schema 2, this one knows 1"):
+        with pytest.raises(StoreRefused, match=f"schema {len(steps)}, this one knows {len(tables.STEPS)}"):
             await Store.open(url(path))
+
+    async def test_a_file_from_before_tokens_were_counted_is_brought_up_to_date_and_says_nothing_of_them(
+        self, store, path
+    ):
+        await store.write(batch())
+        await store.close()
+        with sqlite3.connect(path) as file:
+            file.execute("ALTER TABLE blocks DROP COLUMN tokens")
+            file.execute("ALTER TABLE blocks DROP COLUMN token_usd")
+            file.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
+        file.close()
+        again = await Store.open(url(path))
+        (stored,) = await again.blocks(KEY, 0, 1e10)
+        await again.close()
+        assert (stored.block.tokens, stored.block.token_usd) == (0.0, 0.0)
 
     async def test_a_step_that_fails_leaves_the_old_version(self, store, path):
         def fails(connection):

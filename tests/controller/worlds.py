@@ -14,7 +14,7 @@ NOW = 1_800_000_000.0
 HOUR = 3600.0
 
 
-def blocks(used, full, *, value=0.03, levels=None, span=HOUR, now=NOW, room_growth=None, usd=None):
+def blocks(used, full, *, value=0.03, levels=None, span=HOUR, now=NOW, room_growth=None, usd=None, tokens=None):
     """One block per entry, oldest first, the last ending now: what was used in it, and whether that filled it."""
     used, full = np.asarray(used, float), np.asarray(full, bool)
     n = len(used)
@@ -39,6 +39,8 @@ def blocks(used, full, *, value=0.03, levels=None, span=HOUR, now=NOW, room_grow
         levels=levels,
         exact=exact,
         censored=censored,
+        tokens=np.zeros(n) if tokens is None else np.asarray(tokens, float),
+        token_usd=np.zeros(n) if tokens is None else np.asarray(usd, float),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -121,6 +123,24 @@ async def test_the_page_says_what_earns_what_and_marks_the_unknown(client_of):
     assert "rack-1/golem: 4 cores → 6 cores" in page
     assert "rack-1/x stays: x is 2h old" in page
     assert "<script" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status"])
+async def test_what_takes_long_to_show_is_made_outside_the_loops_thread(client_of, path):
+    made_in = []
+
+    def shown():
+        made_in.append(threading.get_ident())
+        return view()
+
+    assert (await (await client_of(shown=shown)).get(path)).status == 200
+    assert threading.get_ident() not in made_in
+
+
+async def test_the_status_is_the_view_as_json(client_of):
+    answer = await (await client_of()).get("/api/v1/status")
+    assert answer.content_type == "application/json"
+    assert await answer.json() == view()
 
 
 async def test_refused_manifests_are_an_alert_on_the_page(client_of):

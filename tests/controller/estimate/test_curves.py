@@ -8,7 +8,7 @@ from controller.estimate.weights import draw
 from controller.model import Curve, Reason
 from controller.policy import PolicySpec
 from exporters.nodes import Power, TariffWindow, Watts
-from exporters.reading import Pool
+from exporters.reading import Native, Pool
 from exporters.traits import CurveKind, Traits
 from tests.controller import worlds
 from tests.controller.worlds import HOUR, NOW
@@ -72,7 +72,7 @@ def test_a_published_price_stands_in_where_nothing_was_used_yet():
     assert curve_of(worlds.workload(history=unpaid, read=read)).value_per_unit_hour == 0.05
 
 
-def test_a_published_price_is_taken_net_in_the_proportion_of_the_rates():
+def test_a_published_price_is_taken_net_in_the_proportion_of_the_rates_before_energy():
     idle = worlds.blocks([4.0] * 10, [False] * 10)
     unpaid = worlds.changed(idle, usd=np.zeros(10), unit_hours=np.zeros(10))
     read = worlds.reading(
@@ -81,7 +81,8 @@ def test_a_published_price_is_taken_net_in_the_proportion_of_the_rates():
         used=4.0,
         price_usd_per_unit_hour={"cpu": 0.05},
         rate_usd_per_hour=0.2,
-        net_usd_per_hour=0.1,
+        net_usd_per_hour=0.05,  # after 0.05 of energy, which is charged elsewhere
+        native=Native({"GLM": 2.0}, {"GLM": 1.0}),
     )
     assert curve_of(worlds.workload(history=unpaid, read=read)).value_per_unit_hour == 0.025
 
@@ -217,7 +218,7 @@ def staked(payout, others, stake=1000.0, **said):
 def test_a_dilution_curve_shares_the_net_payout_by_stake():
     found = curve_of(staked(0.05, 19_000.0), node=worlds.node("chain", stake_DATA=10_000))
     assert found.at(1000.0) == pytest.approx(0.05 / 20)
-    assert found.replicates.shape == (1, len(found.x))
+    assert found.replicates == pytest.approx(np.tile(found.y, (200, 1)))  # its payout never wandered
 
 
 @pytest.mark.parametrize(("payout", "others"), [(None, 1.0), (0.05, float("nan")), (float("nan"), 1.0), (0.05, -1.0)])
@@ -288,7 +289,9 @@ def test_money_that_cannot_be_true_is_not_believed():
 
 def test_a_tariff_that_cannot_be_true_gives_no_curve():
     workload = worlds.changed(worlds.workload(history=worlds.always(2.0)), watts=Watts(per_step=10))
-    reason, sentence = reason_of(workload, node=worlds.node(power=Power(usd_per_kwh=float("inf")), cpu=12))
+    reason, sentence = reason_of(
+        workload, node=worlds.node(power=Power.model_construct(usd_per_kwh=float("inf"), windows=[]), cpu=12)
+    )
     assert reason is Reason.NO_HISTORY
     assert "cannot be true" in sentence
 
