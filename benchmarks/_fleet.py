@@ -22,6 +22,7 @@ from controller.observe.embedded import Embedded
 from controller.policy import AllocationPolicy
 from controller.report.metrics import ControllerMetrics
 from controller.samples import Kept
+from controller.serve import collect_seldom
 from controller.store import Store
 from exporters.clock import SystemClock
 from exporters.collector import Workload, discover
@@ -39,6 +40,10 @@ PORTS = 64
 PER_NODE = 4
 POLL = 900.0
 """Seconds between two looks of the past: a reading holds for three of them, so few make a long history."""
+ALL_DUE = 1.2
+"""Intervals after which every look is due: they vary by a tenth."""
+SOME_DUE = 0.917
+"""Intervals after which a twelfth is due, as at each turn of a fleet whose looks are a minute apart."""
 MAPPING: dict[str, Any] = {
     "traits": {"curve": "demand", "resource": "cpu"},
     "requests": {"stats": {"url": "{endpoint}"}},
@@ -147,18 +152,17 @@ def past(workload: Workload, hours: float, now: float, chance: random.Random) ->
 
 
 class Leaping(SystemClock):
-    """A clock that can be moved on, so that everything is due again without waiting for it."""
+    """A clock that can be moved on, so that everything is due again without waiting for it. The time of day goes on as
+    ever, so that nothing grows old by it.
+    """
 
     ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead
 
-    def leap(self) -> None:
-        self.ahead += 1.2 * POLL
+    def leap(self, intervals: float = ALL_DUE) -> None:
+        self.ahead += intervals * POLL
 
 
 class Patient(Embedded):
@@ -179,9 +183,9 @@ class Rig:
     metrics: ControllerMetrics
     loop: Reconciler
 
-    async def turn(self) -> None:
-        """One turn in which every workload and every policy is due."""
-        self.clock.leap()
+    async def turn(self, intervals: float = ALL_DUE) -> None:
+        """One turn in which what falls due within so many intervals is due, and every policy."""
+        self.clock.leap(intervals)
         await self.loop.reconcile()
 
 
@@ -192,12 +196,13 @@ async def rig(found: Manifests, state: Path, rng: random.Random) -> AsyncIterato
     metrics.policies(policy.name for policy in found.policies)
     store = await Store.open(f"sqlite:///{state}")
     async with open_client() as client:
-        prices = Prices(sources=[], static=found.settings.spec.prices.static)  # others grow old when the clock leaps
+        prices = Prices(sources=[], static=found.settings.spec.prices.static)
         source = Patient(found.nodes, discover(), HttpSession(client), clock, prices)
         history = History([Kept.of(workload) for workload in source.workloads])
         try:
             await history.restore(store, clock.time())
             await source.first_prices()
+            collect_seldom()
             loop = Reconciler(found, source, history, store, metrics, clock, ask_block=_nothing, rng=rng)
             yield Rig(clock, source, history, store, metrics, loop)
         finally:

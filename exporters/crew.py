@@ -45,7 +45,7 @@ class Crew(Generic[S]):
         hang_after: float,
         now: Callable[[], float],
         *,
-        serve: Callable[[S], Awaitable[None]],
+        serve: Callable[[S], Awaitable[object]],
         stays: Callable[[S], bool],
         leave: Callable[[S], None],
     ) -> None:

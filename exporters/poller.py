@@ -97,6 +97,8 @@ class _Entry:
     previous: Payloads | None = None
     batch: _Batch | None = None
     tried: bool = False
+    gone: bool = False
+    """It is no longer to be looked at; what a look of it still finds is nobody's."""
 
 
 class Poller:
@@ -122,7 +124,7 @@ class Poller:
         self._chance = random.Random(pace.seed).random
         self._crew: Crew[_Entry] = Crew(
             self._limit, pace.hang_after, clock.monotonic,
-            serve=self._serve, stays=self._is_known, leave=self._let_go,
+            serve=self._look_at, stays=_stays, leave=self._let_go,
         )  # fmt: skip
         self._entries: dict[str, _Entry] = {}
         self._untried = 0
@@ -245,7 +247,7 @@ class Poller:
         return entry
 
     def _forget(self, entry: _Entry) -> None:
-        entry.ticket = 0
+        entry.gone, entry.ticket = True, 0
         key = entry.workload.key
         self._newest.pop(key, None)
         self._last_good.pop(key, None)
@@ -253,20 +255,14 @@ class Poller:
             self._exposition.remove(key)
         self._crew.call_off(entry)
 
-    def _is_known(self, entry: _Entry) -> bool:
-        return self._entries.get(entry.workload.key) is entry
-
     def _schedule(self, entry: _Entry, at: float) -> None:
         entry.ticket = next(self._tickets)
         heapq.heappush(self._due, (at, entry.ticket, entry))
 
-    async def _serve(self, entry: _Entry) -> None:
-        await self._look_at(entry)
-
     def _let_go(self, entry: _Entry) -> None:
         """A worker is done with it."""
         entry.busy = False
-        if entry.ticket == 0 and self._is_known(entry):
+        if entry.ticket == 0 and not entry.gone:
             self._schedule(entry, self._clock.monotonic() + entry.workload.poll_interval)
         batch, entry.batch = entry.batch, None
         if batch is not None:
@@ -279,7 +275,7 @@ class Poller:
         now = self._clock.time()
         reading, kept = await collecting.look(entry.collector, self._session, entry.workload, now, entry.previous)
         ended = self._clock.monotonic()
-        if not self._is_known(entry) or began < entry.recorded:
+        if entry.gone or began < entry.recorded:
             return reading
         if reading.up:
             reading = self._priced(reading)
@@ -301,11 +297,12 @@ class Poller:
         if not entry.tried:
             entry.tried = True
             self._untried -= 1
-        before = self._newest.get(reading.key)
+        key = entry.workload.key
+        before = self._newest.get(key)
         entry.track, reading = follow(entry.track, reading)
-        self._newest[reading.key] = reading
+        self._newest[key] = reading
         if reading.up:
-            self._last_good[reading.key] = reading
+            self._last_good[key] = reading
             entry.failures, entry.doubtful, entry.good_at = 0, False, now
             if not entry.watched:
                 self._watch(entry, now)
@@ -333,7 +330,7 @@ class Poller:
         while self._stale and self._stale[0][0] <= now:
             entry = heapq.heappop(self._stale)[2]
             entry.watched = False
-            if entry.good_at is None or not self._is_known(entry):
+            if entry.good_at is None or entry.gone:
                 continue
             if entry.good_at + entry.workload.stale_after > now:
                 self._watch(entry, entry.good_at)
@@ -348,6 +345,10 @@ class Poller:
         if self._exposition is not None:
             self._exposition.update(newest)
             self._exposition.expire(key)
+
+
+def _stays(entry: _Entry) -> bool:
+    return not entry.gone
 
 
 def _asks_the_same(old: Workload, new: Workload) -> bool:

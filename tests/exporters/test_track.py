@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporters.collector import Workload
@@ -83,6 +83,7 @@ def test_a_clock_that_is_set_back_delays_no_verdict() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9), st.booleans()), max_size=30))
+@example([(387483648.0, False), (-686258176.9546229, False)])
 def test_no_sequence_of_times_makes_uptime_anything_but_a_ratio(looks) -> None:
     track, _ = fold(*(good(at) if up else failed(at) for at, up in looks))
     assert track.uptime_ratio is None or 0.0 <= track.uptime_ratio <= 1.0
