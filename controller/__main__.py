@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import io
 import json
+import logging
+import os
 import sys
 from collections.abc import Coroutine
 from enum import StrEnum
@@ -17,6 +21,7 @@ from controller.manifests import KINDS, Manifests, load, schema
 from exporters import __version__
 from exporters.collector import discover
 from exporters.documents import CannotRead
+from exporters.logs import configure
 
 app = typer.Typer(
     name="orcha",
@@ -30,6 +35,21 @@ T = TypeVar("T")
 DONE, NO, COULD_NOT = 0, 1, 2
 """Exit codes: done; no, or invalid; could not."""
 DEFAULT_MANIFESTS = Path("manifests")
+WIDE = 160
+PLAIN = {
+    "→": "->",
+    "≥": ">=",
+    "≤": "<=",
+    "–": "-",
+    "−": "-",
+    "…": "...",
+    "↑": "+",
+    "↓": "-",
+    "×": "x",
+    "·": "*",
+    "Σ": "sum",
+}
+"""What is shown where the terminal's encoding has no such sign; "?" would say unknown."""
 
 
 class LogFormat(StrEnum):
@@ -46,7 +66,8 @@ StateUrl = Annotated[str | None, typer.Option("--state", help="Where history is:
 
 
 def out() -> Console:
-    return Console()
+    """A person's terminal as it is; a file or a pipe has no width, and gets the whole table."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
 
 
 def fail(sentence: str, code: int = COULD_NOT) -> NoReturn:
@@ -71,6 +92,21 @@ def tell_problems(found: Manifests) -> None:
     console = Console(stderr=True, soft_wrap=True)
     for problem in found.problems:
         console.print(str(problem), markup=False, highlight=False)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"orcha {__version__}\n")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def top(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Watches what each protocol really earns, works out a better split, and says why."""
 
 
 @app.command()
@@ -149,7 +185,7 @@ def show(view: dict[str, Any], output: str, table: Any) -> None:
     if output == "json":
         sys.stdout.write(json.dumps(view, indent=2, sort_keys=True, allow_nan=False) + "\n")
     else:
-        out().print(table(view))
+        out().print(table(view, out().width))
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
@@ -164,7 +200,19 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(130) from None
 
 
+def spelled_out(exc: UnicodeError) -> tuple[str, int]:
+    """The codec error handler for PLAIN."""
+    if not isinstance(exc, UnicodeEncodeError):
+        raise exc
+    return "".join(PLAIN.get(sign, "#") for sign in exc.object[exc.start : exc.end]), exc.end
+
+
 def main() -> None:
+    codecs.register_error("spelled_out", spelled_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelled_out")
+    configure(level=logging.WARNING)  # stdout belongs to what was asked for; `run` chooses anew
     app()
 
 

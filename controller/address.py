@@ -114,6 +114,14 @@ def _can_share(path: Path) -> bool:
     return Path(f"{path}-wal").exists() or os.access(path.parent, os.W_OK, effective_ids=True)
 
 
+def inode_of(path: Path | None) -> int:
+    """Which file stands at the path; 0 for none. SQLite goes on writing into one that was deleted, where nobody finds it."""
+    try:
+        return path.stat().st_ino if path else 0
+    except OSError:
+        return 0
+
+
 class WriterLock:
     """At most one writer per file: an flock on PATH.lock, which ends with the process however it ends.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,7 +23,7 @@ from controller.observe import Observation, Source
 from controller.policy import AllocationPolicy
 from controller.report import views
 from controller.report.metrics import ControllerMetrics, render
-from controller.state import node_state, state_of
+from controller.state import movable_on, node_state, state_of, without_past
 from controller.store import Store
 from exporters.clock import Clock
 
@@ -31,6 +32,13 @@ log = structlog.get_logger("orcha.loop")
 FIRST_LOOKS = 30.0
 """Seconds that the first plan waits for a first look at every workload; a node that hangs must not hold it up for ever."""
 
+LAST_TURN = 1.0
+"""Seconds that a turn in hand gets to its end once a stop was asked for: one that writes would else write twice."""
+
+SLICE = 100
+"""Workloads that are worked on at a stretch in the loop's thread: ten milliseconds, so that scrapes need not wait longer."""
+
+T = TypeVar("T")
 AskBlock = Callable[[str], Awaitable[str | None]]
 """blockWhile's expression -> why it blocks, or None (controller/observe/promql.py)."""
 
@@ -61,13 +69,13 @@ class Reconciler:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Turn until asked to stop."""
-        while not stop.is_set():
-            await self.turn()
-            pause = asyncio.create_task(self._clock.sleep(self._pause()))
-            asked = asyncio.create_task(stop.wait())
-            await asyncio.wait({pause, asked}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (pause, asked):
-                task.cancel()
+        asked = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                await _until(asked, self.turn(), grace=LAST_TURN)
+                await _until(asked, self._clock.sleep(self._pause()))
+        finally:
+            asked.cancel()
 
     async def turn(self) -> None:
         """One turn that never raises: what failed is said, and tried again at the next."""
@@ -80,7 +88,7 @@ class Reconciler:
     async def reconcile(self) -> None:
         with self._step("observe"):
             self.observation = await self._source.observe()
-            for reading in self.observation.fresh:
+            async for reading in _in_slices(self.observation.fresh):
                 self._history.add(reading)
         for policy in self.manifests.policies:
             if policy.spec.mode == "Off":
@@ -93,25 +101,23 @@ class Reconciler:
     async def _decide(self, policy: AllocationPolicy) -> None:
         """Estimate, plan and guard, in a thread: it is arithmetic, and scrapes must not wait for it."""
         expression = policy.spec.limits.block_while
-        state = state_of(
-            policy,
-            self.manifests.nodes_of(policy),
-            self.observation,
-            self._source.watched,
-            self._history.blocks,
-            blocked=await self._ask_block(expression) if expression else None,
-        )
+        blocked = await self._ask_block(expression) if expression else None
+        seen, watched, nodes = self.observation, self._source.watched, self.manifests.nodes_of(policy)
+        movable = movable_on(nodes, watched)
+        past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
+        state = await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, blocked=blocked)
         decision = await asyncio.to_thread(decide, state, self._timed())
-        self.decisions[policy.name] = decision
         self._metrics.count(decision)
-        nodes = [node_state(node) for node in self.manifests.nodes]
-        self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes)
-        self._record(decision)
+        self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
+        await self._show(decision)
         log.info(decision.sentence, policy=policy.name, reason=str(decision.reason))
 
-    def _record(self, decision: Decision) -> None:
+    async def _show(self, decision: Decision) -> None:
+        """The page of metrics and the record of the decision: of 10 000 workloads they take half a second, so in a thread."""
+        nodes = [node_state(node) for node in self.manifests.nodes]
+        self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes)
         if self._store is not None:
-            self._store.note_decision(views.recorded(decision))
+            self._store.note_decision(await asyncio.to_thread(views.recorded, decision))
 
     async def _remember(self) -> None:
         """Write what is new. A state that cannot be written loses nothing: it is kept, said, and tried again."""
@@ -175,7 +181,29 @@ class Reconciler:
             self._metrics.duration.labels(name).observe(max(0.0, self._clock.monotonic() - began))
 
     def view(self, version: str, reloads: views.View) -> views.View:
-        """What is shown of all this (controller/report/views.py)."""
+        """What is shown of all this (controller/report/views.py). It may be called in any thread: what it reads is
+        only ever replaced as a whole.
+        """
         return views.status(
-            self.observation, self._source.watched, self.decisions.values(), version=version, manifests=reloads
+            self.observation, self._source.watched, tuple(self.decisions.values()), version=version, manifests=reloads
         )
+
+
+async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items; after each SLICE of them others have their turn."""
+    for i, item in enumerate(items, 1):
+        yield item
+        if i % SLICE == 0:
+            await asyncio.sleep(0)
+
+
+async def _until(asked: asyncio.Task[bool], work: Coroutine[Any, Any, None], grace: float = 0.0) -> None:
+    """Do the work to its end, or call it off `grace` seconds after the task `asked` is done."""
+    doing = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({doing, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done() and grace:
+            await asyncio.wait({doing}, timeout=grace)
+    finally:
+        doing.cancel()
+        await asyncio.wait({doing})

@@ -14,6 +14,7 @@ from exporters.manifests import Kinds, kinds_of_exporters, read, second, secrets
 from exporters.nodes import Model, Node
 from exporters.rules import Declares
 from exporters.settings import Settings
+from exporters.watching import Print, fingerprint
 
 KINDS: dict[str, type[Model]] = {"Node": Node, "AllocationPolicy": AllocationPolicy, "Settings": Settings}
 
@@ -31,6 +32,8 @@ class Manifests:
     warnings: tuple[Problem, ...] = ()
     sha256: str = ""
     """Of the documents' content, whatever their order in files."""
+    files: Print = ()
+    """Of the files, taken before they were read: whatever changes later differs from it."""
 
     def nodes_of(self, policy: AllocationPolicy) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if selects(policy, node))
@@ -44,6 +47,8 @@ def selects(policy: AllocationPolicy, node: Node) -> bool:
 def load(paths: Iterable[str | Path], protocols: Mapping[str, Declares]) -> Manifests:
     """Read and check. Raises exporters.documents.CannotRead; everything else is in `problems`."""
     kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": (AllocationPolicy, [_policy_rules])}
+    paths = list(paths)
+    files = fingerprint(paths)
     found, problems = read(paths, kinds)
     nodes = [(d, m) for d, m in found if isinstance(m, Node)]
     policies = [(d, m) for d, m in found if isinstance(m, AllocationPolicy)]
@@ -56,8 +61,9 @@ def load(paths: Iterable[str | Path], protocols: Mapping[str, Declares]) -> Mani
         policies=tuple(sorted((m for _, m in policies), key=lambda policy: policy.name)),
         settings=settings[0][1] if settings else Settings(),
         problems=tuple(sorted(problems)),
-        warnings=tuple(secrets_are_private(nodes)),
+        warnings=tuple(secrets_are_private(document for document, _ in found)),
         sha256=_digest(model for _, model in found),
+        files=files,
     )
 
 

@@ -18,7 +18,7 @@ from controller.observe.embedded import Embedded
 from controller.observe.promql import blocked
 from controller.report import views
 from controller.samples import Kept
-from controller.state import state_of
+from controller.state import movable_on, state_of
 from controller.store import Store
 from exporters.clock import SystemClock
 from exporters.collector import Collector
@@ -67,7 +67,8 @@ async def plan_once(
                 expression = policy.spec.limits.block_while
                 why = await blocked(client, found.settings.spec.prometheus_url, expression) if expression else None
                 nodes = found.nodes_of(policy)
-                made = state_of(policy, nodes, observation, source.watched, history.blocks, blocked=why)
+                past = {key: history.blocks(key, observation.at) for key in movable_on(nodes, source.watched)}
+                made = state_of(policy, nodes, observation, source.watched, past, blocked=why)
                 decisions.append(await asyncio.to_thread(decide, made))
         finally:
             await source.close()

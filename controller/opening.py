@@ -32,17 +32,22 @@ def engine_for(address: Address, *, write: bool, patience: float) -> AsyncEngine
     return engine
 
 
-def probe(engine: AsyncEngine, address: Address, patience: float) -> None:
-    """Open an SQLite file once without the driver (in a thread: it blocks). Raises sqlite3.Error.
+def probe(engine: AsyncEngine, address: Address, patience: float, steps: Sequence[Any]) -> None:
+    """Open an SQLite file once without the driver, and look whether it is ours (in a thread: it blocks). Raises
+    sqlite3.Error and StoreRefused.
 
     A file that cannot be opened must not reach aiosqlite 0.22: its worker would end after the event loop, in a traceback.
+    One that is not ours must not reach `_connected_to_write`: another journal mode is a change of the file.
     """
     if address.path is None:
         return
     argv, options = engine.dialect.create_connect_args(address.url)
     connect: Callable[..., sqlite3.Connection] = sqlite3.connect
     with closing(connect(*argv, **{**options, "timeout": patience})) as connection:
-        connection.execute("PRAGMA schema_version").fetchone()
+        found = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        _refuse_foreign(found, address.name)
+        said = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() if found else None
+        _refuse_newer(int(said[0]) if said and str(said[0]).isdecimal() else 0, address.name, steps)
 
 
 def _connected(connection: Any, _: Any) -> None:
@@ -79,19 +84,27 @@ def _version(connection: Connection, name: str) -> int:
     found = set(inspect(connection).get_table_names())
     if not found:
         return 0
-    if "meta" not in found or not found >= {"workloads", "blocks"}:
-        raise StoreRefused(f"{name} is a database of something else; orcha leaves it alone: name another with --state")
+    _refuse_foreign(found, name)
     said = connection.scalar(select(tables.meta.c.value).where(tables.meta.c.name == "schema"))
     return int(said) if said is not None and said.isdecimal() else 0
 
 
-def check_version(connection: Connection, name: str, steps: Sequence[Any]) -> None:
-    version = _version(connection, name)
+def _refuse_foreign(found: set[str], name: str) -> None:
+    if found and not found >= {"meta", "workloads", "blocks"}:
+        raise StoreRefused(f"{name} is a database of something else; orcha leaves it alone: name another with --state")
+
+
+def _refuse_newer(version: int, name: str, steps: Sequence[Any]) -> None:
     if version > len(steps):
         raise StoreRefused(
             f"the state {name} is from a newer orcha (schema {version}, this one knows {len(steps)}); "
             "install that version again, or name another with --state"
         )
+
+
+def check_version(connection: Connection, name: str, steps: Sequence[Any]) -> None:
+    version = _version(connection, name)
+    _refuse_newer(version, name, steps)
     if version < len(steps):
         raise StoreRefused(
             f"the state {name} is from an older orcha (schema {version} of {len(steps)}); `orcha run` brings it up to date"
@@ -100,8 +113,7 @@ def check_version(connection: Connection, name: str, steps: Sequence[Any]) -> No
 
 def migrate(connection: Connection, name: str, steps: Sequence[Callable[[Connection], None]]) -> None:
     version = _version(connection, name)
-    if version > len(steps):
-        check_version(connection, name, steps)
+    _refuse_newer(version, name, steps)
     for step in steps[version:]:
         step(connection)
     connection.execute(delete(tables.meta).where(tables.meta.c.name == "schema"))  # also tells whether writing works

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from controller.model import Blocks, NodeState, State, WorkloadState
+from controller.model import Blocks, Curve, Decision, NodeState, State, WorkloadState
 from controller.observe import Observation, Watched
 from controller.policy import AllocationPolicy
 from exporters.nodes import Node
 
-Past = Callable[[str, float], Blocks | None]
-"""(key, now) -> its block statistics."""
+Past = Mapping[str, Blocks | None]
+"""key -> its block statistics, of those in `movable_on`."""
 
 
 def node_state(node: Node) -> NodeState:
     return NodeState(node.name, node.spec.capacity, node.spec.power, node.metadata.labels)
+
+
+def movable_on(nodes: Iterable[Node], watched: Mapping[str, Watched]) -> list[str]:
+    """The keys of the workloads on these nodes that may be moved: whose past a decision needs to know."""
+    names = {node.name for node in nodes}
+    return [key for key, item in watched.items() if item.allocation and item.node in names]
+
+
+def without_past(decision: Decision) -> Decision:
+    """The decision as it is shown until the next one: without the blocks and replicates that it was made from, which are
+    nine tenths of its memory. Nothing that is shown is made from those.
+    """
+    state = decision.state
+    workloads = tuple(replace(workload, blocks=None) for workload in state.workloads)
+    curves = {key: _alone(curve) for key, curve in decision.curves.items()}
+    return replace(decision, state=replace(state, workloads=workloads), curves=curves)
+
+
+def _alone(curve: Curve) -> Curve:
+    """Copies, for `y` is a row of the array that holds the replicates."""
+    y = curve.y.copy()
+    return replace(curve, x=curve.x.copy(), y=y, replicates=y[None, :])
 
 
 def state_of(
@@ -55,7 +78,7 @@ def workload_state(item: Watched, observation: Observation, past: Past) -> Workl
         reading=observation.newest.get(item.key),
         last_good=observation.last_good.get(item.key),
         stale_after=item.stale_after,
-        blocks=past(item.key, observation.at) if item.allocation else None,
+        blocks=past.get(item.key),
         watts=item.watts,
         mode=item.mode,
         driver=item.driver,

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller import tables
-from controller.address import Address, StoreLocked, StoreRefused, WriterLock, address_of, translated
+from controller.address import Address, StoreLocked, StoreRefused, WriterLock, address_of, inode_of, translated
 from controller.blocks import HOUR
 from controller.opening import check_version, check_whole, engine_for, migrate, probe
 from controller.rows import (
@@ -63,6 +63,7 @@ class Store:
         """For messages: the path, or the URL without its password."""
         self.writes = writes
         self._engine, self._lock = engine, lock
+        self._path, self._inode = address.path, 0
         self._session: AsyncConnection | None = None
         """PostgreSQL's advisory lock lives as long as this."""
         self._one_at_a_time = asyncio.Lock()
@@ -94,8 +95,9 @@ class Store:
         store = cls(address, engine, lock, writes=write)
         try:
             with translated(address.name):
-                await asyncio.to_thread(probe, engine, address, patience)
+                await asyncio.to_thread(probe, engine, address, patience, steps)
                 await store._prepare(address, steps)
+                store._inode = inode_of(address.path)
         except BaseException:
             await store.close()
             raise
@@ -248,6 +250,10 @@ class Store:
     async def _writing(self, *, durable: bool) -> AsyncIterator[AsyncConnection]:
         if not self.writes:
             raise StoreRefused(f"the state {self.name} was opened for reading only")
+        if inode_of(self._path) != self._inode:
+            raise StoreRefused(
+                f"the state {self.name} was moved, deleted or replaced while orcha ran; put it back, or restart orcha to begin anew"
+            )
         with translated(self.name):
             async with self._engine.connect() as connection:
                 await connection.execution_options(writes=True, durable=durable)

@@ -24,7 +24,6 @@ import typer
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from watchfiles import awatch
 
 from exporters import __version__
 from exporters.clock import SystemClock
@@ -42,7 +41,8 @@ from exporters.reading import Reading
 from exporters.room import allow_many
 from exporters.server import END, Faces, application
 from exporters.session import HttpSession, Session
-from exporters.settings import Settings
+from exporters.settings import Settings, read_listen
+from exporters.watching import Print, changes, fingerprint
 
 INVALID, COULD_NOT = 1, 2
 """Exit codes: the manifests are invalid; it could not start."""
@@ -190,22 +190,18 @@ class Exporter:
                 await self.poller.reprice()
             await self._clock.sleep(PRICE_LOOK)
 
-    async def watch(self, paths: Sequence[Path]) -> None:
-        """Put changed manifests in force, for ever; where they cannot be watched, try again."""
-        places = {path if path.is_dir() else path.parent for path in paths}
-        while True:
+    async def watch(self, paths: Sequence[Path], known: Print) -> None:
+        """Put changed manifests in force, for ever; `known`: what the files were when they were read."""
+        async for _ in changes(paths, known, self._clock):
             try:
-                async for _ in awatch(*places, debounce=300, recursive=False, rust_timeout=1000):
-                    self.reload(paths)
-            except (OSError, RuntimeError) as exc:
-                log.warning("the manifests cannot be watched; trying again", why=str(exc))
-                await self._clock.sleep(PRICE_LOOK)
-                self.reload(paths)
+                await self.reload(paths)
+            except Exception:
+                log.exception("the manifests could not be reloaded; please report this as a bug")
 
-    def reload(self, paths: Sequence[Path]) -> None:
+    async def reload(self, paths: Sequence[Path]) -> None:
         """Read the manifests again. Those with problems change nothing, and are said."""
         try:
-            nodes, settings, problems, _ = load_nodes(paths, self._collectors)
+            nodes, settings, problems, _ = await asyncio.to_thread(load_nodes, paths, self._collectors)
             said = tuple(str(problem) for problem in problems)
         except CannotRead as exc:
             nodes, settings, said = (), self._settings, (str(exc),)
@@ -228,11 +224,12 @@ class Exporter:
 
 
 def listen_address(text: str) -> tuple[str, int]:
-    """HOST:PORT -> (host, port); an IPv6 host stands in brackets, no host means every address. Raises CouldNotError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535 or (host.count(":") and not host.startswith("[")):
-        raise CouldNotError(f"{text!r} is no address to listen on; write HOST:PORT, such as 127.0.0.1:9871")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 written by its owner as an empty host
+    """HOST:PORT in its parts; no host means every address. Raises CouldNotError."""
+    try:
+        host, port = read_listen(text)
+    except ValueError as exc:
+        raise CouldNotError(str(exc)) from exc
+    return host or "0.0.0.0", port  # noqa: S104 written by its owner as an empty host
 
 
 @contextlib.asynccontextmanager
@@ -272,7 +269,7 @@ async def until_told(*jobs: Coroutine[Any, Any, None]) -> None:
 
 async def run(options: Options) -> None:
     """Serve until told to stop. Raises CouldNotError, CannotRead, or ValueError with one line for each problem."""
-    collectors = discover()
+    collectors, files = discover(), fingerprint(options.paths)
     nodes, settings, problems, warnings = load_nodes(options.paths, collectors)
     if problems:
         raise ValueError("\n".join(map(str, problems)))
@@ -291,7 +288,7 @@ async def run(options: Options) -> None:
         async with serving(exporter.faces(options, tokens.read or tokens.operate), host, port):
             log.info("orcha-exporter listens", address=f"http://{host}:{port}/metrics", workloads=count)
             try:
-                await until_told(exporter.poller.run(), exporter.keep_prices(), exporter.watch(options.paths))
+                await until_told(exporter.poller.run(), exporter.keep_prices(), exporter.watch(options.paths, files))
             finally:
                 await exporter.poller.close()
     log.info("stopped")

@@ -6,11 +6,12 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from exporters.documents import Document, Problem, Rule, checked, read_files
+from exporters.documents import Document, Path_, Problem, Rule, checked, read_files
 from exporters.nodes import API_VERSION, Model, Node
 from exporters.rules import Declares, node_rules
-from exporters.settings import Settings, read_listen
+from exporters.settings import Settings, SettingsSpec, read_listen
 
 Kinds = Mapping[str, tuple[type[Model], list[Rule]] | None]
 """kind -> (model, rules), or None for a kind that is known and left to somebody else."""
@@ -30,7 +31,7 @@ def load_nodes(
     problems += [*twice(nodes), *second(settings)]
     chosen = settings[0][1] if settings else Settings()
     ordered = tuple(sorted((node for _, node in nodes), key=lambda node: node.name))
-    return ordered, chosen, tuple(sorted(problems)), tuple(secrets_are_private(nodes))
+    return ordered, chosen, tuple(sorted(problems)), tuple(secrets_are_private(document for document, _ in found))
 
 
 def kinds_of_exporters(protocols: Mapping[str, Declares]) -> Kinds:
@@ -74,12 +75,28 @@ def _settings_rules(settings: Settings) -> Iterator[tuple[tuple[str | int, ...],
             read_listen(address)
         except ValueError as exc:
             yield ("spec", name), str(exc)
+    for path, url in _addresses(spec):
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            yield path, f"{url!r} is not an address; write http://HOST:PORT"
+        elif "@" in urlsplit(url).netloc:
+            yield path, "holds a user or password, and is shown as a link; leave them out"
     if spec.state and spec.state_file:
         yield ("spec", "stateFile"), "state is given as well; keep one"
     if spec.state and not spec.state.startswith(("sqlite:///", "postgresql://")):
         yield ("spec", "state"), "write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
     if spec.retention < 86400:
         yield ("spec", "retention"), "is under a day; the estimators need at least 1d"
+
+
+def _addresses(spec: SettingsSpec) -> Iterator[tuple[Path_, str]]:
+    """Everything that orcha asks or links to."""
+    for name, url in (
+        ("prometheusUrl", spec.prometheus_url), ("alertmanagerUrl", spec.alertmanager_url), ("grafanaUrl", spec.grafana_url),
+    ):  # fmt: skip
+        if url is not None:
+            yield ("spec", name), url
+    for source, url in spec.prices.endpoints.items():
+        yield ("spec", "prices", "endpoints", source), url
 
 
 def twice(found: Iterable[tuple[Document, Any]]) -> Iterator[Problem]:
@@ -99,18 +116,37 @@ def second(settings: Iterable[tuple[Document, Settings]]) -> Iterator[Problem]:
         yield document.problem((), "is a second Settings; keep one")
 
 
-def secrets_are_private(nodes: list[tuple[Document, Node]]) -> Iterator[Problem]:
-    """A warning for each credential file that other users of the machine can read."""
-    for document, node in nodes:
-        for name, spec in node.spec.workloads.items():
-            for key, path in (spec.credentials.model_extra or {}).items():
-                if _open_to_all(str(path)):
-                    where = ("spec", "workloads", name, "credentials", key)
-                    yield document.problem(where, f"{path} can be read by every user of this machine; chmod 600 it")
+def secrets_are_private(documents: Iterable[Document]) -> Iterator[Problem]:
+    """A warning for each file of a secret that is missing, empty, or open to other users of the machine.
+
+    Only a warning: who validates in a pipeline has no secrets, and whoever needs one that is missing says so when it is read.
+    """
+    for document in documents:
+        for path, file in _secret_files(document.data, ()):
+            if wrong := _doubt(Path(file)):
+                yield document.problem(path, f"{file} {wrong}")
 
 
-def _open_to_all(path: str) -> bool:
+def _secret_files(data: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    """Every value that names a file with a secret: under a key such as appKeyFile, or in tokenFiles and the like."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        named = str(key).endswith("File") or str(path[-1] if path else "").endswith("Files")
+        if named and isinstance(value, str):
+            yield (*path, key), value
+        else:
+            yield from _secret_files(value, (*path, key))
+
+
+def _doubt(file: Path) -> str | None:
     try:
-        return bool(Path(path).stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
+        about = file.stat()
+    except FileNotFoundError:
+        return "does not exist (yet); create it, readable only by orcha"
+    except OSError as exc:
+        return f"cannot be looked at ({exc.strerror}); let orcha's user read it"
+    if about.st_size == 0 and stat.S_ISREG(about.st_mode):
+        return "is empty; put the secret into it"
+    if about.st_mode & stat.S_IROTH:
+        return "can be read by every user of this machine; chmod 600 it (in Kubernetes: defaultMode: 0400)"
+    return None

@@ -50,6 +50,11 @@ def workload_rules(here: Path_, spec: WorkloadSpec, protocols: Mapping[str, Decl
         yield (*here, "endpoint"), f"{spec.endpoint!r} is not an address; write http://HOST:PORT"
     elif url.username or url.password:
         yield (*here, "endpoint"), "holds a user or password; put secrets into files and name them under credentials"
+    elif url.query or url.fragment:
+        yield (
+            (*here, "endpoint"),
+            "holds a ? or #; write http://HOST:PORT, and put a key into a file named under credentials",
+        )
     drivers = [
         name
         for name in ("dry_run", "kubernetes", "command", "webhook", "handout")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -23,6 +24,10 @@ MAX_BODY: Final = 8 * 2**20
 _QUOTE = 120
 _SECRET: Final = 4
 """Characters from which on a word of a header may be a secret; shorter ones are found by chance."""
+_LONG_SECRET: Final = 8
+"""The same in an answer that is used: its figures must not be spoiled by a short word that stands there by chance."""
+_CREDENTIAL: Final = re.compile("(?i)auth|key|token|secret|cookie|session")
+"""Names of headers that carry one."""
 _address = functools.lru_cache(maxsize=2**14)(URL)
 """The same addresses are asked again and again; taking one apart is a good part of a request on loopback."""
 
@@ -35,11 +40,11 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Names in lower case."""
+    """To be asked by names in lower case: some sessions give names that have no case."""
 
     @property
     def content_type(self) -> str:
-        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return _kind(self.headers.get("content-type", ""))
 
     def text(self) -> str:
         return self.body.decode("utf-8", errors="replace")
@@ -52,6 +57,12 @@ class Answer:
             return json.loads(self.body)
         except (ValueError, RecursionError) as exc:
             raise Malformed(f"{self.url} answered no JSON: {quote(self.body)}") from exc
+
+
+@functools.lru_cache(maxsize=256)
+def _kind(content_type: str) -> str:
+    """Of "text/html; charset=utf-8" what comes before the parameters."""
+    return content_type.split(";", maxsplit=1)[0].strip().lower()
 
 
 class Session(Protocol):
@@ -100,6 +111,26 @@ def refuse(answer: Answer) -> PollError:
     )
 
 
+def in_words(exc: Exception) -> str:
+    """Why there is no answer, and what to look at."""
+    match exc:
+        case aiohttp.ClientConnectorDNSError():
+            return "its host name is not known here; check the address"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted here; renew it, or let this machine trust who signed it"
+        case aiohttp.ClientSSLError():
+            return "it does not speak TLS; write http:// instead of https://"
+        case aiohttp.ClientConnectorError() if isinstance(exc.os_error, ConnectionRefusedError):
+            return "nothing listens there; is it running, and is the port right?"
+        case aiohttp.ClientConnectorError():
+            return f"there is no way to it ({exc.os_error.strerror or type(exc.os_error).__name__}); check the network"
+        case aiohttp.ServerDisconnectedError() | ConnectionError():
+            return "it hung up without an answer"
+        case aiohttp.ClientPayloadError() | asyncio.IncompleteReadError():
+            return "it broke off in the middle of its answer"
+    return f"{type(exc).__name__}; does it speak HTTP?"
+
+
 class HttpSession:
     """`Session` over one shared aiohttp session. The bound on time is the caller's (collector.look)."""
 
@@ -116,41 +147,45 @@ class HttpSession:
         ok: tuple[int, ...] = (200,),
     ) -> Answer:
         try:
-            async with self._client.request(method, _address(url), headers=headers, json=json) as response:
-                body = await _bounded(response, url)
-                answer = Answer(url, response.status, body, {k.lower(): v for k, v in response.headers.items()})
+            response = await self._client.request(method, _address(url), headers=headers, json=json)
+            answer = Answer(url, response.status, await _body_of(response, url), response.headers)
         except TimeoutError as exc:
             raise TimedOut(f"{url} did not answer in time") from exc
         except (aiohttp.InvalidURL, ValueError) as exc:
             raise Malformed(f"{url!r} is not an address that can be asked; write http://HOST:PORT") from exc
-        except aiohttp.ClientError as exc:
-            raise Unreachable(f"{url} cannot be reached ({type(exc).__name__})") from exc
-        except (OSError, asyncio.IncompleteReadError) as exc:
-            raise Unreachable(f"{url} cannot be reached ({exc.__class__.__name__})") from exc
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as exc:
+            raise Unreachable(f"{url} cannot be reached: {in_words(exc)}") from exc
         if answer.status not in ok:
-            raise refuse(_without(answer, headers or {}))
-        return answer
+            raise refuse(_without(answer, headers or {}, at_least=_SECRET))
+        return _without(answer, {name: value for name, value in (headers or {}).items() if _CREDENTIAL.search(name)})
 
 
-def _without(answer: Answer, headers: Mapping[str, str]) -> Answer:
-    """The answer with what we sent in headers taken out: some servers say the refused credential back."""
+def _without(answer: Answer, headers: Mapping[str, str], at_least: int = _LONG_SECRET) -> Answer:
+    """The answer with what we sent in headers taken out: some servers say the credential back, and what cannot be read
+    of an answer is quoted in messages.
+    """
     body = answer.body
     for value in headers.values():
         for word in (value, value.split(" ")[-1]):
-            body = body.replace(word.encode(), b"***") if len(word) >= _SECRET else body
-    return replace(answer, body=body)
+            body = body.replace(word.encode(), b"***") if len(word) >= at_least else body
+    return answer if body is answer.body else replace(answer, body=body)
 
 
-async def _bounded(response: aiohttp.ClientResponse, url: str) -> bytes:
-    if response.content_length is not None and response.content_length <= MAX_BODY and not _is_packed(response):
-        return await response.read()
+async def _body_of(response: aiohttp.ClientResponse, url: str) -> bytes:
+    """The whole body, at most MAX_BODY. The connection is free again once it is read, and closed if it is not."""
+    said = response.content_length
+    if said is not None and said <= MAX_BODY and not _is_packed(response):
+        return await response.read()  # which does all that
     parts, size = [], 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > MAX_BODY:
-            response.close()
-            raise Malformed(f"{url} answered more than {MAX_BODY // 2**20} MiB; this is not the API that was expected")
-        parts.append(part)
+    async with response:
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > MAX_BODY:
+                response.close()
+                raise Malformed(
+                    f"{url} answered more than {MAX_BODY // 2**20} MiB; this is not the API that was expected"
+                )
+            parts.append(part)
     return b"".join(parts)
 
 

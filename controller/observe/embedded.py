@@ -8,11 +8,10 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from exporters.metrics import Exposition
-
 from controller.observe import Observation, Watched
 from exporters.clock import Clock
 from exporters.collector import Collector, Workload, workloads_of
+from exporters.metrics import Exposition
 from exporters.nodes import Node
 from exporters.poller import Poller
 from exporters.prices import PriceFeed

@@ -86,7 +86,9 @@ def allocation_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFa
     ratio = GaugeMetricFamily("orcha_allocation_ratio", "Allocated share of the node's capacity.", labels=labels)
     target = GaugeMetricFamily("orcha_allocation_target_ratio", "The share that the newest plan wants.", labels=labels)
     slope = GaugeMetricFamily(
-        "orcha_marginal_value_usd_per_hour", "What one more step at the present allocation is worth.", labels=labels
+        "orcha_marginal_value_usd_per_hour",
+        "What one more step at the present allocation is worth; absent at the maximum.",
+        labels=labels,
     )
     for decision in decisions:
         capacity = {node.name: node.capacity for node in decision.state.nodes}
@@ -99,8 +101,10 @@ def allocation_families(decisions: Iterable[Decision]) -> Iterator[GaugeMetricFa
             if whole > 0:
                 ratio.add_metric(name, here / whole)
                 target.add_metric(name, decision.plan.targets.get(state.key, here) / whole)
-            if state.key in decision.curves:
-                slope.add_metric(name, decision.curves[state.key].slope(here, step=state.allocation.step))
+            curve = decision.curves.get(state.key)
+            worth = curve.slope(here, step=state.allocation.step) if curve else None
+            if worth is not None:
+                slope.add_metric(name, worth)
     yield from (ratio, target, slope)
 
 

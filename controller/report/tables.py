@@ -85,13 +85,21 @@ def workloads_table(view: View, width: int = 200) -> Table:
     return table
 
 
+MOST_NOTES = 3
+"""Oddities told of one workload."""
+
+
 def troubles(view: View) -> Iterator[Text]:
     """A line for each workload that is not read, with what to do, and for each oddity of one that is."""
     for row in view["workloads"]:
         if row["failure"]:
             yield Text.assemble((f"{row['key']}: ", BAD), row["failure"])
-        for note in row["notes"]:
+        for note in row["notes"][:MOST_NOTES]:
             yield Text.assemble((f"{row['key']}: ", STALE), note)
+        if more := row["notes"][MOST_NOTES:]:
+            yield Text.assemble(
+                (f"{row['key']}: ", STALE), f"and {len(more)} more figures that cannot be (-o json has all)"
+            )
 
 
 def totals(rows: list[View]) -> tuple[Text, Text]:

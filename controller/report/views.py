@@ -18,6 +18,7 @@ from controller.rows import RecordedDecision
 from exporters.reading import Reading
 
 View = dict[str, Any]
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 def number(value: float | None) -> float | None:
@@ -39,10 +40,10 @@ def as_json(value: Any) -> str:
 def _pieces(value: Any, depth: int) -> Iterator[str]:
     """`depth` 4 reaches each workload, and each verdict of a policy."""
     if depth == 0 or not value or not isinstance(value, dict | list):
-        yield json.dumps(value, allow_nan=False)
+        yield _encode(value)
     elif isinstance(value, dict):
         for i, (name, part) in enumerate(value.items()):
-            yield f"{',' if i else '{'}{json.dumps(name)}:"
+            yield f"{',' if i else '{'}{_encode(name)}:"
             yield from _pieces(part, depth - 1)
         yield "}"
     else:
@@ -132,6 +133,7 @@ def workload(item: Watched, observation: Observation, decision: Decision | None,
         curve = decision.curves.get(item.key)
         if curve and item.allocation and view["allocated"] is not None:
             view["next_step_usd_per_hour"] = number(curve.slope(view["allocated"], step=item.allocation.step))
+            view["curve_why"] = curve.why
     if verdict:
         view["verdict"] = str(verdict.reason)
     if decision and item.key in decision.not_considered:
