@@ -10,7 +10,15 @@ from typing import Any
 
 from controller.policy import AllocationPolicy
 from exporters.documents import Document, Problem
-from exporters.manifests import Kinds, kinds_of_exporters, read, second, secrets_are_private, twice
+from exporters.manifests import (
+    Kinds,
+    kinds_of_exporters,
+    read,
+    second,
+    secrets_are_private,
+    sources_are_read_once,
+    twice,
+)
 from exporters.nodes import Model, Node
 from exporters.rules import Declares
 from exporters.settings import Settings
@@ -61,7 +69,7 @@ def load(paths: Iterable[str | Path], protocols: Mapping[str, Declares]) -> Mani
         policies=tuple(sorted((m for _, m in policies), key=lambda policy: policy.name)),
         settings=settings[0][1] if settings else Settings(),
         problems=tuple(sorted(problems)),
-        warnings=tuple(secrets_are_private(document for document, _ in found)),
+        warnings=(*secrets_are_private(document for document, _ in found), *sources_are_read_once(nodes)),
         sha256=_digest(model for _, model in found),
         files=files,
     )

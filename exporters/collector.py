@@ -24,7 +24,7 @@ from exporters import protocols
 from exporters.deadline import within
 from exporters.errors import Malformed, PollError, TimedOut, Unauthorized
 from exporters.nodes import Allocation, Node, Power, WorkloadSpec
-from exporters.reading import Connection, Native, Pool, Reading
+from exporters.reading import Connection, Native, Pool, Quality, Reading
 from exporters.session import Session
 from exporters.traits import Traits
 
@@ -291,6 +291,9 @@ def possible(reading: Reading) -> Reading:
             for resource, values in gross.price_per_unit_hour.items()
         },
     )
+    if len(used) < len(reading.used) and reading.quality is not Quality.MEASURED and gross.gross_per_hour:
+        doubt.notes.append("what it earns was reckoned from that use, and is unknown too")
+        native = replace(native, gross_per_hour={}, net_per_hour={})
     growth = doubt.figure("growth", reading.growth_per_hour, least=-LIMIT)
     pool = doubt.pool(reading.pool)
     threshold = doubt.figure("the payout threshold", reading.payout_threshold_usd)

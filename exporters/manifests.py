@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,8 @@ def load_nodes(
     problems += [*twice(nodes), *second(settings)]
     chosen = settings[0][1] if settings else Settings()
     ordered = tuple(sorted((node for _, node in nodes), key=lambda node: node.name))
-    return ordered, chosen, tuple(sorted(problems)), tuple(secrets_are_private(document for document, _ in found))
+    warnings = (*secrets_are_private(document for document, _ in found), *sources_are_read_once(nodes))
+    return ordered, chosen, tuple(sorted(problems)), warnings
 
 
 def kinds_of_exporters(protocols: Mapping[str, Declares]) -> Kinds:
@@ -114,6 +116,25 @@ def twice(found: Iterable[tuple[Document, Any]]) -> Iterator[Problem]:
 def second(settings: Iterable[tuple[Document, Settings]]) -> Iterator[Problem]:
     for document, _ in list(settings)[1:]:
         yield document.problem((), "is a second Settings; keep one")
+
+
+def sources_are_read_once(nodes: Iterable[tuple[Document, Node]]) -> Iterator[Problem]:
+    """A warning for each workload that asks the same source for the same thing as an earlier one: its money counts twice."""
+    first: dict[tuple[str, ...], str] = {}
+    for document, node in nodes:
+        for name, spec in node.spec.workloads.items():
+            parts = (spec.credentials.model_extra, spec.options, spec.mapping)
+            source = (
+                spec.protocol,
+                spec.endpoint.rstrip("/"),
+                *(json.dumps(part, sort_keys=True, default=str) for part in parts),
+            )
+            earlier = first.setdefault(source, f"{node.name}/{name}")
+            if earlier != f"{node.name}/{name}":
+                sentence = (
+                    f"reads the same source as {earlier}: what it earns counts twice; keep one, or change its endpoint"
+                )
+                yield document.problem(("spec", "workloads", name), sentence)
 
 
 def secrets_are_private(documents: Iterable[Document]) -> Iterator[Problem]:

@@ -67,8 +67,8 @@ class Track(NamedTuple):
     up_seconds: float = 0.0
     seen_seconds: float = 0.0
     """Time between looks, all of it; `up_seconds` is that which began with a look that gave a reading."""
-    earned: tuple[tuple[str, float], ...] = ()
-    """(token, everything ever credited as far as the balances say) at the newest good look."""
+    earned: tuple[tuple[Account, float], ...] = ()
+    """What was credited per (kind, token), each when it was last told."""
     accrued_at: float | None = None
     expecting_since: float | None = None
     """Since when, without a break, it is healthy and expected to earn."""
@@ -151,13 +151,20 @@ def _silent(track: Track, reading: Reading, changes: dict[str, Any]) -> Connecti
     return Connection.CONNECTING if track.good_at is None else Connection.RECONNECTING
 
 
-def earned(reading: Reading) -> dict[str, float]:
-    """All that was ever credited per token, as far as the balances say: a payout moves money between kinds, not out."""
-    totals: dict[str, float] = {}
-    for amounts in reading.native.balance.values():
-        for token, amount in amounts.items():
-            totals[token] = totals.get(token, 0.0) + amount
-    return totals
+Account = tuple[str, str]
+"""(balance kind, token)."""
+
+
+def earned(reading: Reading) -> dict[Account, float]:
+    """All that was ever credited, as far as the balances say: a payout moves money between kinds, not out. What is at risk
+    is left out: it may be a stake, which nobody credited.
+    """
+    return {
+        (kind, token): amount
+        for kind, amounts in reading.native.balance.items()
+        if kind != "at_risk"
+        for token, amount in amounts.items()
+    }
 
 
 def is_expected_to_earn(reading: Reading) -> bool | None:
@@ -172,20 +179,27 @@ def is_expected_to_earn(reading: Reading) -> bool | None:
     return False if reading.used or rates else None
 
 
-def _has_accrued(before: tuple[tuple[str, float], ...], now: dict[str, float]) -> bool:
-    """Some token's total rose. A total that falls (a corrected payout, a new month) is neither an accrual nor a loss."""
-    for token, amount in before:  # noqa: SIM110 at every look, and any() over a generator takes three times as long
-        if now.get(token, 0.0) > amount * (1 + ROUNDING):
-            return True
-    return False
+def _has_accrued(before: dict[Account, float], now: dict[Account, float]) -> bool:
+    """Some token's total rose, over the kinds that were known before: a page that failed once and is back is no accrual.
+    A total that falls (a corrected payout, a new month) is neither an accrual nor a loss.
+    """
+    was: dict[str, float] = {}
+    rose: dict[str, float] = {}
+    for account, amount in before.items():
+        token = account[1]
+        was[token] = was.get(token, 0.0) + amount
+        rose[token] = rose.get(token, 0.0) + now.get(account, amount)
+    return any(rose[token] > amount * (1 + ROUNDING) for token, amount in was.items())
 
 
 def _stalled(track: Track, reading: Reading, changes: dict[str, Any]) -> bool | None:
     """Whether nothing was accrued for several usual intervals; None while that cannot be told."""
-    totals = earned(reading)
-    accrued = _has_accrued(track.earned, totals)
+    totals = earned(reading) if reading.native.balance else {}
+    accrued = False
     if totals:
-        changes["earned"] = tuple(totals.items())
+        before = dict(track.earned)
+        accrued = _has_accrued(before, totals)
+        changes["earned"] = tuple((before | totals).items())
     elif reading.quality is Quality.MEASURED:
         accrued = any(rate > 0 for rate in reading.native.gross_per_hour.values())
     expected = is_expected_to_earn(reading)

@@ -249,3 +249,12 @@ def test_the_schema_accepts_the_documented_example():
 def test_schemas_are_plain_json():
     for kind in manifests.KINDS:
         assert json.loads(json.dumps(schema(kind)))["type"] == "object"
+
+
+def test_two_workloads_that_read_one_source_are_warned_of(tmp_path):
+    again = NODE.replace("name: rack-1", "name: rack-2").replace("http://yagna:7465", "http://other:7465")
+    (tmp_path / "a.yaml").write_text(f"{NODE}---\n{again}")
+    found = load([tmp_path], PROTOCOLS)
+    assert found.problems == ()
+    said = [str(warning).partition("rack-1/")[2] for warning in found.warnings if "same source" in str(warning)]
+    assert [words.partition(":")[0] for words in said] == ["storj", "grass"], "golem has another endpoint there"

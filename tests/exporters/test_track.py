@@ -242,3 +242,32 @@ def test_a_track_begins_with_the_patience_of_its_workload() -> None:
     spec = WorkloadSpec(protocol="storj", endpoint="http://127.0.0.1:1", pollInterval="5m", timeout="10s")
     track = begin(Workload("rack-1", "storj", spec, Traits(settle=60.0)))
     assert (track.stale_after, track.first_wait) == (910.0, 1200.0)
+
+
+def test_a_balance_that_drops_out_and_comes_back_is_no_accrual() -> None:
+    """The page of the pay stubs fails now and then; a node that is credited nothing is stalled all the same."""
+
+    def look(at: float, *, stubs: bool) -> Reading:
+        balance = {"accrued": {"USD": 3.0}} | ({"paid": {"USD": 40.0}} if stubs else {})
+        return good(at, healthy=True, used={"storage": 5.0}, native=Native(balance=balance))
+
+    looks = [look(at * 600.0, stubs=at % 7 != 3) for at in range(60)]
+    assert fold(*looks)[1][-1].earning_stalled is True
+
+
+def test_money_that_moves_to_a_kind_that_was_not_there_before_is_no_accrual() -> None:
+    before = good(0, healthy=True, used={"storage": 5.0}, native=Native(balance={"accrued": {"USD": 5.0}}))
+    moved = [
+        good(at * 600.0, healthy=True, used={"storage": 5.0}, native=Native(balance={"pending": {"USD": 5.0}}))
+        for at in range(1, 30)
+    ]
+    assert fold(before, *moved)[1][-1].earning_stalled is True
+
+
+def test_a_stake_that_comes_to_be_at_risk_is_no_accrual() -> None:
+    def look(at: float, at_risk: float) -> Reading:
+        balance = {"accrued": {"DATA": 7.0}, "at_risk": {"DATA": at_risk}}
+        return good(at, healthy=True, used={"stake/DATA": 5.0}, native=Native(balance=balance))
+
+    looks = [look(at * 600.0, 10.0 + at) for at in range(30)]
+    assert fold(*looks)[1][-1].earning_stalled is True
