@@ -177,10 +177,10 @@ def move_line(verdict: View, step: float | None) -> Text:
 
 
 def said(verdict: View) -> str:
-    """The verdict's sentence without the move, which stands before it already."""
-    return str(verdict["sentence"]).removeprefix(f"{verdict['workload']} ").partition(": ")[2] or str(
-        verdict["sentence"]
-    )
+    """The verdict's sentence without the move, which stands before it already, and without the mode, which stands above."""
+    sentence = str(verdict["sentence"])
+    rest = sentence.removeprefix(f"{verdict['workload']} ").partition(": ")[2] or sentence
+    return rest.removesuffix("; mode Suggest only shows it")
 
 
 def plan_table(view: View, width: int = 200) -> RenderableType:
