@@ -54,6 +54,15 @@ def decide(state: State, mark: Mark = lambda _: None) -> Decision:
     )  # fmt: skip
 
 
+def refit(state: State, mark: Mark = lambda _: None) -> dict[str, Curve]:
+    """The curves alone, by key: what a unit is worth now, for whoever looks between two decisions."""
+    state = _sorted(state)
+    standing = stand(state)
+    curves, _ = _estimate(state, {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))})
+    mark("estimate")
+    return curves
+
+
 def _sorted(state: State) -> State:
     nodes = tuple(sorted(state.nodes, key=lambda node: node.name))
     return replace(state, nodes=nodes, workloads=tuple(sorted(state.workloads, key=lambda workload: workload.key)))

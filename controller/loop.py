@@ -10,20 +10,21 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from controller.address import StoreError
-from controller.decide import decide
+from controller.decide import decide, refit
 from controller.history import History
 from controller.manifests import Manifests
-from controller.model import Decision
+from controller.model import Decision, State
 from controller.observe import Observation, Source
 from controller.policy import AllocationPolicy
 from controller.report import views
 from controller.report.metrics import ControllerMetrics, render
-from controller.state import movable_on, node_state, state_of, without_past
+from controller.state import movable_on, node_state, state_of, without_past, without_replicates
 from controller.store import Store
 from exporters.clock import Clock
 
@@ -95,27 +96,42 @@ class Reconciler:
                 self.decisions.pop(policy.name, None)
             elif self._is_due(policy, "plan", policy.spec.reconcile.plan):
                 await self._decide(policy)
+            elif policy.name in self.decisions and self._is_due(policy, "estimate", policy.spec.reconcile.estimate):
+                await self._refit(policy)
         with self._step("report"):
             await self._remember()
 
     async def _decide(self, policy: AllocationPolicy) -> None:
         """Estimate, plan and guard, in a thread: it is arithmetic, and scrapes must not wait for it."""
         expression = policy.spec.limits.block_while
-        blocked = await self._ask_block(expression) if expression else None
-        seen, watched, nodes = self.observation, self._source.watched, self.manifests.nodes_of(policy)
-        movable = movable_on(nodes, watched)
-        past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
-        state = await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, blocked=blocked)
+        state = await self._state(policy, await self._ask_block(expression) if expression else None)
         decision = await asyncio.to_thread(decide, state, self._timed())
         self._metrics.count(decision)
         self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
+        self._postpone(policy, "estimate", policy.spec.reconcile.estimate)  # its curves are as new as the decision
         await self._show(decision)
         log.info(decision.sentence, policy=policy.name, reason=str(decision.reason))
 
-    async def _show(self, decision: Decision) -> None:
-        """The page of metrics and the record of the decision: of 10 000 workloads they take half a second, so in a thread."""
+    async def _refit(self, policy: AllocationPolicy) -> None:
+        """Between two decisions: what one more step is worth now, shown beside the plan that stands."""
+        state = await self._state(policy)
+        curves = await asyncio.to_thread(refit, state, self._timed())
+        self.decisions[policy.name] = replace(self.decisions[policy.name], curves=without_replicates(curves))
+        await self._render()
+
+    async def _state(self, policy: AllocationPolicy, blocked: str | None = None) -> State:
+        seen, watched, nodes = self.observation, self._source.watched, self.manifests.nodes_of(policy)
+        movable = movable_on(nodes, watched)
+        past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
+        return await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, blocked=blocked)
+
+    async def _render(self) -> None:
         nodes = [node_state(node) for node in self.manifests.nodes]
         self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes)
+
+    async def _show(self, decision: Decision) -> None:
+        """The page of metrics and the record of the decision: of 10 000 workloads they take half a second, so in a thread."""
+        await self._render()
         if self._store is not None:
             self._store.note_decision(await asyncio.to_thread(views.recorded, decision))
 
@@ -148,8 +164,11 @@ class Reconciler:
         now, name = self._clock.monotonic(), (policy.name, step)
         if now < self._due.get(name, 0.0) or not (self.observation.complete or now - self._began > FIRST_LOOKS):
             return False
-        self._due[name] = now + self._jittered(interval, policy.spec.reconcile.jitter)
+        self._postpone(policy, step, interval)
         return True
+
+    def _postpone(self, policy: AllocationPolicy, step: str, interval: float) -> None:
+        self._due[policy.name, step] = self._clock.monotonic() + self._jittered(interval, policy.spec.reconcile.jitter)
 
     def _pause(self) -> float:
         """Until the next turn: the shortest `observe` of all policies, with jitter (G9)."""

@@ -31,8 +31,11 @@ def without_past(decision: Decision) -> Decision:
     """
     state = decision.state
     workloads = tuple(replace(workload, blocks=None) for workload in state.workloads)
-    curves = {key: _alone(curve) for key, curve in decision.curves.items()}
-    return replace(decision, state=replace(state, workloads=workloads), curves=curves)
+    return replace(decision, state=replace(state, workloads=workloads), curves=without_replicates(decision.curves))
+
+
+def without_replicates(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    return {key: _alone(curve) for key, curve in curves.items()}
 
 
 def _alone(curve: Curve) -> Curve:

@@ -161,10 +161,28 @@ async def test_it_plans_only_as_often_as_the_policy_says():
     first = rig.loop.decisions["default"]
     rig.clock.advance(rig.clock.time() + 30)
     await rig.loop.turn()
-    assert rig.loop.decisions["default"] is first
+    assert rig.loop.decisions["default"].plan is first.plan
     rig.clock.advance(rig.clock.time() + 31)
     await rig.loop.turn()
-    assert rig.loop.decisions["default"] is not first
+    assert rig.loop.decisions["default"].plan is not first.plan
+
+
+async def test_between_two_plans_the_curves_are_fitted_anew_and_the_plan_stands():
+    rig = Rig(reconcile={"observe": "5s", "estimate": "30s", "plan": "60s", "jitter": 0})
+    await rig.hours(6, busy=4.0, idle=1.0)
+    first = rig.loop.decisions["default"]
+    rig.clock.advance(rig.clock.time() + 29)
+    await rig.loop.turn()
+    assert rig.loop.decisions["default"] is first
+    rig.clock.advance(rig.clock.time() + 2)
+    rig.source.say(reading("busy", rig.clock.time(), 4.0), reading("idle", rig.clock.time(), 4.0))
+    await rig.loop.turn()
+    shown = rig.loop.decisions["default"]
+    assert shown.plan is first.plan
+    assert shown.curves is not first.curves
+    assert shown.curves.keys() == first.curves.keys()
+    assert rig.samples("orcha_reconcile_duration_seconds_count")[(("step", "estimate"),)] == 2
+    assert rig.samples("orcha_reconcile_duration_seconds_count")[(("step", "plan"),)] == 1
 
 
 async def test_before_every_workload_was_looked_at_it_waits_but_not_for_ever():
