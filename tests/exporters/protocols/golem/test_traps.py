@@ -138,7 +138,7 @@ async def test_an_invoice_replaces_what_usage_says_also_while_its_agreement_stil
     daemon.invoices = [invoice(amount="0.001")]
     reading = await orcha.look()
     assert (balance(reading), reading.state) == ({"pending": 0.001}, "computing")
-    daemon.use(cpu=7200, duration=7200, reported=1030)
+    daemon.use(cpu=3700, duration=3630, reported=1030)
     reading = await orcha.look()
     assert (balance(reading), rate(reading)) == ({"pending": 0.001}, 0)
 
