@@ -1,7 +1,11 @@
-"""WaterFilling against HiGHS on the same problem, one curve, and one whole decide() with four workloads.
+"""The solvers against HiGHS on the same problems, one curve, and one whole decide() with four workloads.
 
-Both solvers get the same Problem and give a continuous optimum; building the problem and rounding it to whole steps
-are in neither figure. Times are CPU of this process, the best of several rounds, because a shared machine only adds.
+One node: WaterFilling against the linear program, both to a continuous optimum of one Problem; the dynamic programme
+against HiGHS's branch and bound, both to the best whole steps with the cost of moving; every solver on one problem.
+Fleets: the decomposition of 10 000 nodes under three constraints over them against HiGHS on the same arrays, cold and warm
+(its basis kept, every curve then changed by some per cent; the decomposition always starts cold). --large: 50 workloads a
+node as well, which takes HiGHS minutes. Times are CPU of this process, the best of several rounds where that is quick,
+because a shared machine only adds; building the problem is in no figure.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +25,12 @@ from controller.decide import decide
 from controller.estimate.curves import curve
 from controller.estimate.weights import draw
 from controller.model import Blocks, NodeState, State, WorkloadState
-from controller.plan import linear, waterfilling
+from controller.plan import decomposition, linear, milp, waterfilling
+from controller.plan.flat import FlatProblem
+from controller.plan.items import items
+from controller.plan.payback import objective
 from controller.plan.problem import Choice, Problem, Row
+from controller.plan.solve import solve
 from controller.policy import PolicySpec
 from exporters.nodes import Allocation
 from exporters.reading import Reading
@@ -36,6 +44,14 @@ ROUNDS = 7
 AIM_RATIO = 10.0
 AIM_DECIDE_MS = 20.0
 AIM_CURVE_MS = 2.0
+NODES = 10_000
+SEGMENTS = 6
+"""Of each workload of a fleet: a fifth of 16 cores up and down, in whole cores."""
+AIM_WARM = 5.0
+AIM_GAP = 1e-4
+AIM_LARGE_GAP = 1e-3
+SOLVERS = ("Auto", "WaterFilling", "LinearProgram", "MILP", "Decomposition", "Greedy", "Genetic", "Annealing")
+AIM_SEARCH = 0.99
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,142 @@ def compare(workloads: int) -> Compared:
     )
 
 
+# --- whole steps --------------------------------------------------------------------------------------------------
+
+
+def costly(workloads: int) -> Problem:
+    """The same node with a second resource, where moving costs something."""
+    problem = made_up(workloads)
+    along = [0.3 + 0.1 * (i % 5) for i in range(workloads)]
+    choices = tuple(
+        replace(it, needs={"cpu": 1.0, "memory": each}, cost=0.01 * (i % 3))
+        for i, (it, each) in enumerate(zip(problem.choices, along, strict=True))
+    )
+    memory = Row("node memory", np.arange(workloads), np.array(along), sum(along) * STEPS / 2, ("node", "memory"))
+    return Problem(choices, (*problem.rows, memory))
+
+
+def compare_whole(report: Report, workloads: int) -> None:
+    """The dynamic programme, with branch and bound where it has too many states, against branch and bound alone."""
+    them = items(costly(workloads))
+    found, mixed = milp.best(them, them.at), milp.maximise(them, them.at)
+    ours, highs = best_ms(lambda: milp.best(them, them.at), 1), best_ms(lambda: milp.maximise(them, them.at), 1)
+    detail = f"MILP {ours:.2f} ms, HiGHS alone {highs:.1f} ms"
+    report.add(f"HiGHS branch and bound / MILP, {workloads} workloads", highs / ours, 1.0, at_least=True, detail=detail)
+    less = max(0.0, them.total(mixed.taken) - them.total(found.taken)) / abs(them.total(found.taken))
+    report.add(f"what it finds less, {workloads} workloads", less, milp.GAP)
+    report.figures[f"whole steps, {workloads} workloads"] = {"milp_ms": ours, "highs_ms": highs}
+
+
+def every_solver(report: Report, workloads: int) -> None:
+    """What each solver's whole steps are worth against the best, and what it takes."""
+    problem = costly(workloads)
+    best = objective(problem, list(solve(problem, "MILP").target))
+    for solver in SOLVERS:
+        start = time.process_time()
+        found = solve(problem, solver)
+        spent = 1e3 * (time.process_time() - start)
+        aim = {"Auto": 1 - milp.GAP, "Genetic": AIM_SEARCH, "Annealing": AIM_SEARCH}.get(solver)
+        part = objective(problem, list(found.target)) / best
+        detail = f"{spent:.2f} ms, {found.why}"
+        report.add(f"{solver} / the best, {workloads} workloads", part, aim, at_least=True, detail=detail)
+
+
+# --- fleets -------------------------------------------------------------------------------------------------------
+
+
+def fleet(nodes: int, workloads: int, seed: int = 0) -> FlatProblem:
+    """Nodes with room for half of what everybody would take; five protocols; one at most 10 % more than now, one's share
+    and another's least amount no worse than now.
+    """
+    rng = np.random.default_rng(seed)
+    n = nodes * workloads
+    protocol = rng.integers(0, 5, n)
+    worth = rng.gamma(1.0, 0.03, n) * rng.gamma(4.0, 0.25, 5)[protocol]
+    slopes = -np.sort(-rng.gamma(1.0, 1.0, (n, SEGMENTS)) * worth[:, None], axis=1)
+    rows = np.array([protocol == 0, (protocol == 1) - 0.25, -1.0 * (protocol == 2)], dtype=float)
+    now = rows.sum(axis=1) * SEGMENTS / 2
+    return FlatProblem(
+        node=np.repeat(np.arange(nodes), workloads), first=np.arange(n + 1) * SEGMENTS, dx=np.ones(n * SEGMENTS),
+        dy=slopes.ravel(), at=np.full(n, SEGMENTS // 2), cost=np.zeros(n), need=np.ones((1, n)),
+        room=np.full((1, nodes), workloads * SEGMENTS / 2), coefficient=rows, limit=now + np.array([0.1 * now[0], 0.0, 0.0]),
+    )  # fmt: skip
+
+
+def changed(flat: FlatProblem, seed: int) -> FlatProblem:
+    """Every curve some per cent up or down."""
+    each = 1 + 0.05 * np.random.default_rng(seed).standard_normal(len(flat.node))
+    return replace(flat, dy=flat.dy * np.abs(each)[flat.owner])
+
+
+class Highs:
+    """One linear program of all segments, kept between solves."""
+
+    def __init__(self, flat: FlatProblem) -> None:
+        import highspy
+
+        s, nodes = len(flat.dx), flat.nodes
+        over = [np.flatnonzero(row[flat.owner]) for row in flat.coefficient]
+        values = [row[flat.owner][at] for row, at in zip(flat.coefficient, over, strict=True)]
+        sizes = [*np.bincount(flat.node[flat.owner]), *(len(at) for at in over)]
+        given = highspy.HighsLp()
+        given.num_col_, given.num_row_, given.sense_ = s, nodes + len(over), highspy.ObjSense.kMaximize
+        given.col_cost_, given.col_lower_, given.col_upper_ = flat.dy, np.zeros(s), np.ones(s)
+        given.row_upper_ = np.concatenate([flat.room[0], flat.limit])
+        given.row_lower_ = np.full(nodes + len(over), -highspy.kHighsInf)
+        given.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        given.a_matrix_.start_ = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        given.a_matrix_.index_ = np.concatenate([np.arange(s), *over]).astype(np.int32)
+        given.a_matrix_.value_ = np.concatenate([np.ones(s), *values])
+        self._highs = highspy.Highs()
+        for option, value in {"output_flag": False, "threads": 1}.items():
+            self._highs.setOptionValue(option, value)
+        self._highs.passModel(given)
+
+    def solve(self, flat: FlatProblem) -> tuple[float, float]:
+        """USD per hour, and CPU milliseconds."""
+        s = len(flat.dy)
+        start = time.process_time()
+        self._highs.changeColsCost(s, np.arange(s, dtype=np.int32), flat.dy)
+        self._highs.run()
+        return self._highs.getInfo().objective_function_value, 1e3 * (time.process_time() - start)
+
+
+def compare_fleet(report: Report, nodes: int, workloads: int, aim_gap: float) -> None:
+    name = f"{workloads} x {nodes}"
+    flats = [fleet(nodes, workloads)]
+    flats += [changed(flats[0], seed) for seed in (1, 2)]
+    highs = Highs(flats[0])
+    solved = [highs.solve(flat) for flat in flats]
+    found = [decomposition.maximise(flat, aim_gap) for flat in flats]
+    ours = [_best_of(lambda flat=flat: decomposition.maximise(flat, aim_gap)) for flat in flats]
+    cold, warm = solved[0][1] / ours[0], min(spent / own for (_, spent), own in zip(solved[1:], ours[1:], strict=True))
+    detail = f"Decomposition {ours[0]:.1f} ms, HiGHS cold {solved[0][1]:.0f} ms, warm {solved[1][1]:.0f} ms"
+    report.add(f"HiGHS cold / Decomposition, {name}", cold, AIM_WARM, at_least=True, detail=detail)
+    report.add(f"HiGHS warm / Decomposition, {name}", warm, AIM_WARM, at_least=True, detail="the worse of two changes")
+    report.add(f"gap it proves, {name}", max(it.gap for it in found), aim_gap)
+    least = max(1 - it.value / best for it, (best, _) in zip(found, solved, strict=True))
+    report.add(f"what it finds less than HiGHS, {name}", least, aim_gap)
+    planned = _best_of(lambda: decomposition.planned(flats[0], aim_gap))
+    report.figures[f"fleet, {name}"] = {
+        "decomposition_ms": ours, "highs_ms": [spent for _, spent in solved], "whole_steps_ms": planned,
+        "gaps": [it.gap for it in found], "asked": [len(it.asked) for it in found],
+    }  # fmt: skip
+
+
+def _best_of(work: Callable[[], object], rounds: int = 3) -> float:
+    """CPU milliseconds of one call, the best of some."""
+    spent = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        spent.append(1e3 * (time.process_time() - start))
+    return min(spent)
+
+
+# --- one decision -------------------------------------------------------------------------------------------------
+
+
 def four_workloads(hours: int = 14 * 24, seed: int = 0) -> State:
     """A node of 16 cores, four workloads, 14 days of hourly blocks with a daily rhythm, in quarter steps."""
     rng = np.random.default_rng(seed)
@@ -123,15 +275,7 @@ def _blocks(used: np.ndarray, full: np.ndarray) -> Blocks:
     )  # fmt: skip
 
 
-def main() -> None:
-    options = arguments(__doc__ or "").parse_args()
-    report = Report("Deciding: WaterFilling against HiGHS, and one whole decision")
-    for size in SIZES[:2] if options.quick else SIZES:
-        found = compare(size)
-        detail = f"WaterFilling {found.water_ms:.3f} ms, HiGHS {found.highs_ms:.3f} ms"
-        report.add(f"HiGHS / WaterFilling, {size} workloads", found.ratio, AIM_RATIO, at_least=True, detail=detail)
-        report.add(f"difference of the objectives, {size} workloads", found.difference, 1e-9)
-        report.figures[f"{size} workloads"] = vars(found)
+def one_decision(report: Report) -> None:
     state = four_workloads()
     sentence = decide(state).sentence
     spent = best_ms(lambda: decide(state), 10)
@@ -139,9 +283,30 @@ def main() -> None:
     one = best_ms(lambda: curve(first, state.nodes[0], state.spec, state.now, weights), 50)
     report.figures |= {"decide_4_workloads_cpu_ms": spent, "curve_cpu_ms": one}
     report.add("one curve with 200 replicates / 2 ms CPU", one / AIM_CURVE_MS, 1.0, detail=f"{one:.3f} ms")
-    report.add(
-        "decide() with 4 workloads / 20 ms CPU", spent / AIM_DECIDE_MS, 1.0, detail=f"{spent:.2f} ms: {sentence}"
+    detail = f"{spent:.2f} ms: {sentence}"
+    report.add("decide() with 4 workloads / 20 ms CPU", spent / AIM_DECIDE_MS, 1.0, detail=detail)
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument(
+        "--large", action="store_true", help="50 workloads on each of 10 000 nodes too: minutes of HiGHS"
     )
+    options = parser.parse_args()
+    report = Report("Deciding: the solvers against HiGHS, and one whole decision")
+    for size in SIZES[:2] if options.quick else SIZES:
+        found = compare(size)
+        detail = f"WaterFilling {found.water_ms:.3f} ms, HiGHS {found.highs_ms:.3f} ms"
+        report.add(f"HiGHS / WaterFilling, {size} workloads", found.ratio, AIM_RATIO, at_least=True, detail=detail)
+        report.add(f"difference of the objectives, {size} workloads", found.difference, 1e-9)
+        report.figures[f"{size} workloads"] = vars(found)
+    for size in (4,) if options.quick else (4, 12, 50):
+        compare_whole(report, size)
+    every_solver(report, 12)
+    compare_fleet(report, NODES // 10 if options.quick else NODES, 4, AIM_GAP)
+    if options.large:
+        compare_fleet(report, NODES, 50, AIM_LARGE_GAP)
+    one_decision(report)
     finish(report, options)
 
 

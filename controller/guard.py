@@ -9,8 +9,8 @@ before acting. The checks, in this order; the first that fails is the reason:
     a move        Infeasible (no such workload), Stale (made for another allocation), Bounds, DirectionFrozen,
                   StepLimit, Irreversible
     its group     UnknownAllocation, Capacity, CompanionRefused
-    its worth     NoHistory, LowGain, NoPayback, LowConfidence
-    all together  Infeasible (constraints)
+    its worth     NoHistory, LowGain, NoPayback, LowConfidence, RisePending               (plan/strategy.py)
+    all together  Infeasible (constraints, riskTolerance)
     at last       ModeSuggest, or Allowed
 
 A group is the moves of one node that share a resource: they stand or fall by what they free for one another. If one
@@ -21,75 +21,122 @@ is weighed again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from controller.estimate.readings import Why, known_allocation
-from controller.estimate.words import amount, money, odds
+from controller.estimate.words import amount, money
 from controller.model import Reason, Verdict
 from controller.plan.feasible import broken, shortfalls, tallied
 from controller.plan.limits import SLACK, floor_of, needs, step_limit
+from controller.plan.risk import deviation, risk_of
+from controller.plan.spread import rates
 from controller.plan.standing import mode_of, stand
-from controller.plan.worth import weigh
-from exporters.quantity import format_duration
+from controller.plan.strategy import strategy_of, unworthy
+from controller.plan.worth import weigh_each
 
 if TYPE_CHECKING:
     from controller.model import Curve, Move, NodeState, Plan, State, WorkloadState
     from controller.plan.feasible import Tallies
+    from controller.plan.risk import Risk
     from controller.plan.standing import Standing
     from controller.plan.worth import Worth
     from exporters.nodes import Allocation
 
-PAYBACK_MARGIN: Final = 1.1
-"""The gain over the horizon must exceed the cost by this factor (economics.md 5, Threshold)."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bench:
+    """What every plan of one analysis is judged from."""
+
+    state: State
+    standing: Standing
+    curves: Mapping[str, Curve]
+    risk: Risk | None
+    """RiskAware: what the total's deviation may come to."""
+    earns: Mapping[str, float]
+    """node -> USD per hour."""
+    weighed: dict[tuple[Move, ...], Worth] = field(default_factory=dict)
+    """Worths that are known already."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Findings:
+    """What is said of the moves of one plan, by key."""
+
+    refused: dict[str, Why] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    """What they are worth."""
 
 
 def guard(
     state: State, plan: Plan, curves: Mapping[str, Curve], standing: Standing | None = None
 ) -> tuple[Verdict, ...]:
     """One Verdict for each of the plan's moves, in their order."""
-    standing = standing or stand(state)
-    refused: dict[str, Why] = {}
-    for move in plan.moves:
+    return _judged(_bench(state, standing or stand(state), curves, plan.moves), plan.moves)
+
+
+def guard_each(
+    state: State, sets: Sequence[tuple[Move, ...]], curves: Mapping[str, Curve], standing: Standing
+) -> list[tuple[Verdict, ...]]:
+    """The Verdicts on each of several sets of moves, as if it were proposed alone."""
+    bench = _bench(state, standing, curves, [move for moves in sets for move in moves])
+    known = [moves for moves in sets if all(move.key in curves for move in moves)]
+    bench.weighed.update(zip(known, weigh_each(known, curves, standing.trust), strict=True))
+    return [_judged(bench, moves) for moves in sets]
+
+
+def _bench(state: State, standing: Standing, curves: Mapping[str, Curve], moves: Sequence[Move]) -> _Bench:
+    objective = state.spec.objective
+    risk = None
+    if strategy_of(objective)[0] == "RiskAware" and objective.risk_tolerance is not None:
+        held = {key: has for key, has in standing.held.items() if has is not None}
+        risk = risk_of(curves, held, objective.risk_tolerance)
+    return _Bench(state, standing, curves, risk, _node_rates(standing, curves, {move.node for move in moves}))
+
+
+def _judged(bench: _Bench, moves: Sequence[Move]) -> tuple[Verdict, ...]:
+    state, standing = bench.state, bench.standing
+    findings = _Findings()
+    for move in moves:
         if why := standing.overall or standing.workload.get(move.key) or _of_move(state, standing, move):
-            refused[move.key] = why
-    said: dict[str, str] = {}
-    groups = _groups(standing, plan.moves)
-    for group in groups:
-        _judge(state, standing, group, curves, refused, said)
-    _constrained(state, standing, groups, curves, refused, said)
-    for group in groups:
-        if _show_only(state, standing, group, refused, said):
-            _judge(state, standing, group, curves, refused, said)
-    _constrained(state, standing, groups, curves, refused, said)
-    return tuple(_verdict(move, refused, said) for move in plan.moves)
+            findings.refused[move.key] = why
+    groups = _groups(standing, moves)
+    _judge(bench, groups, findings)
+    _constrained(bench, groups, findings)
+    _risked(bench, groups, findings)
+    _judge(bench, [group for group in groups if _show_only(bench, group, findings)], findings)
+    _constrained(bench, groups, findings)
+    _risked(bench, groups, findings)
+    return tuple(_verdict(move, findings.refused, findings.said) for move in moves)
 
 
-def _show_only(
-    state: State, standing: Standing, group: list[Move], refused: dict[str, Why], said: Mapping[str, str]
-) -> bool:
+def _show_only(bench: _Bench, group: list[Move], findings: _Findings) -> bool:
     """Refuse what mode Suggest only shows; whether others of the group may act, who then must do without it."""
+    state, refused = bench.state, findings.refused
     good = [move for move in group if move.key not in refused]
-    shown = [move for move in good if mode_of(state, standing.workloads[move.key]) == "Suggest"]
+    shown = [move for move in good if mode_of(state, bench.standing.workloads[move.key]) == "Suggest"]
+    shows = "mode Suggest only shows it"
+    if state.learned.fallback is not None and state.spec.mode not in {"Off", "Suggest"}:
+        shows = f"policy {state.policy} only suggests for now: {state.learned.fallback}"
     for move in shown:
-        refused[move.key] = (Reason.MODE_SUGGEST, f"{_change(move)}: {said[move.key]}; mode Suggest only shows it")
+        refused[move.key] = (Reason.MODE_SUGGEST, f"{_change(move)}: {findings.said[move.key]}; {shows}")
     return 0 < len(shown) < len(good)
 
 
-def _constrained(
-    state: State, standing: Standing, groups: Sequence[list[Move]], curves: Mapping[str, Curve],
-    refused: dict[str, Why], said: dict[str, str],
-) -> None:  # fmt: skip
+# --- all together -------------------------------------------------------------------------------------------------
+
+
+def _constrained(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
     """Refuse, the least earning first, what together breaks one of the policy's constraints further than it is now.
 
     Over all groups at once: what one node gives up may be what lets another grow, and what two may do alone they may
     not do both.
     """
-    while standing.counted and (found := _breach(state, standing, groups, refused)):
+    while bench.standing.counted and (found := _breach(bench.state, bench.standing, groups, findings.refused)):
         why, dropped = found
-        refused.update({move.key: why for move, _ in dropped})
-        for group in {id(group): group for _, group in dropped}.values():
-            _judge(state, standing, group, curves, refused, said)
+        findings.refused.update({move.key: why for move, _ in dropped})
+        _judge(bench, list({id(group): group for _, group in dropped}.values()), findings)
 
 
 def _breach(
@@ -126,6 +173,23 @@ def _without(state: State, standing: Standing, counted: Tallies, move: Move) -> 
 
 def _change_of(standing: Standing, move: Move) -> tuple[WorkloadState, float, float]:
     return standing.workloads[move.key], move.from_, move.to
+
+
+def _risked(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
+    """RiskAware: refuse, the one that adds most first, the groups that take the total's deviation out of its tolerance,
+    or, where it is out already, higher than it is.
+    """
+    risk = bench.risk
+    if risk is None:
+        return
+    kept = [those for group in groups if (those := [move for move in group if move.key not in findings.refused])]
+    changes = [risk.change(moves) for moves in kept]
+    while kept and not risk.bears(after := deviation(total := sum(changes, risk.total))):
+        dropped = min(range(len(kept)), key=lambda i: deviation(total - changes[i]))
+        has, may = money(after, 3), money(risk.tolerance, 3)
+        why = f"the total rate would have a standard deviation of {has} USD/h; riskTolerance is {may}"
+        findings.refused.update({move.key: (Reason.INFEASIBLE, why) for move in kept.pop(dropped)})
+        changes.pop(dropped)
 
 
 # --- one move -----------------------------------------------------------------------------------------------------
@@ -209,24 +273,27 @@ def _groups(standing: Standing, moves: Sequence[Move]) -> list[list[Move]]:
     return [[moves[i] for i in sorted(groups[first])] for first in sorted(groups)]
 
 
-def _judge(
-    state: State, standing: Standing, group: list[Move], curves: Mapping[str, Curve],
-    refused: dict[str, Why], said: dict[str, str],
-) -> None:  # fmt: skip
-    """Fill in the refusals of one group: capacity, companions, worth."""
-    kept = [move for move in group if move.key not in refused]
-    culprit = next((move for move in group if move.key in refused), None)
-    kept = _fitting(standing, kept, culprit, refused)
-    if not kept:
-        return
-    if missing := sorted(move.key for move in kept if move.key not in curves):
-        why: Why | None = (Reason.NO_HISTORY, f"there is no curve for {missing[0]}")
-    else:
-        worth = weigh(kept, curves)
-        why = _unworthy(state, standing, kept, curves, worth)
-        said.update({move.key: worth.words() for move in kept})
-    if why:
-        refused.update({move.key: why for move in kept})
+def _judge(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
+    """Fill in the refusals of some groups: capacity, companions, worth."""
+    refused = findings.refused
+    left = []
+    for group in groups:
+        kept = [move for move in group if move.key not in refused]
+        culprit = next((move for move in group if move.key in refused), None)
+        if not (kept := _fitting(bench.standing, kept, culprit, refused)):
+            continue
+        if missing := sorted(move.key for move in kept if move.key not in bench.curves):
+            why = (Reason.NO_HISTORY, f"there is no curve for {missing[0]}")
+            refused.update({move.key: why for move in kept})
+        else:
+            left.append(tuple(kept))
+    unknown = [moves for moves in left if moves not in bench.weighed]
+    weighed = bench.weighed | dict(zip(unknown, weigh_each(unknown, bench.curves, bench.standing.trust), strict=True))
+    for moves in left:
+        worth = weighed[moves]
+        findings.said.update(dict.fromkeys((move.key for move in moves), worth.words()))
+        if unworth := unworthy(bench.state, moves, bench.curves, worth, bench.earns[moves[0].node]):
+            refused.update({move.key: unworth for move in moves})
 
 
 def _fitting(standing: Standing, kept: list[Move], culprit: Move | None, refused: dict[str, Why]) -> list[Move]:
@@ -289,45 +356,24 @@ def _needed(standing: Standing, kept: list[Move], culprit: Move, refused: dict[s
 # --- worth --------------------------------------------------------------------------------------------------------
 
 
-def _unworthy(
-    state: State, standing: Standing, kept: list[Move], curves: Mapping[str, Curve], worth: Worth
-) -> Why | None:
-    limits, gain = state.spec.limits, worth.gain.expected
-    rate = _node_rate(standing, kept[0].node, curves)
-    least = max(limits.min_improvement.percent / 100 * max(rate, 0.0), limits.min_improvement.usd_per_hour)
-    if not (gain > 0 and gain >= least):
-        asked = f"{limits.min_improvement.percent:g} % of the {money(rate)} USD/h of {kept[0].node}"
-        if least == limits.min_improvement.usd_per_hour > 0:
-            asked = "minImprovement.usdPerHour"
-        bring = f"less than the {money(least)} that a change must bring ({asked})" if gain > 0 else "no gain"
-        return Reason.LOW_GAIN, f"{money(gain, signed=True)} USD/h is {bring}"
-    if not worth.net_usd + worth.cost_usd > worth.cost_usd * PAYBACK_MARGIN:
-        horizons = sorted({curves[move.key].horizon for move in kept})
-        hours = format_duration(horizons[-1])
-        if len(horizons) > 1:
-            hours = f"{format_duration(horizons[0])} to {hours}, each workload over its own horizon,"
-        return (
-            Reason.NO_PAYBACK,
-            f"it would earn {money(worth.net_usd + worth.cost_usd)} USD within {hours} and cost {money(worth.cost_usd)} to move",
-        )
-    if not worth.confidence >= limits.min_confidence:
-        return (
-            Reason.LOW_CONFIDENCE,
-            f"{odds(worth.confidence)} sure that it pays, of {limits.min_confidence:.0%} asked for ({worth.words()})",
-        )
-    return None
+def _node_rates(standing: Standing, curves: Mapping[str, Curve], nodes: Collection[str]) -> dict[str, float]:
+    """USD per hour that each whole node earns: as its curves expect, or, for those without one, as it was last read."""
+    on_node = {node: standing.on_node.get(node, ()) for node in sorted(nodes)}
+    held = {w.key: standing.held.get(w.key) for workloads in on_node.values() for w in workloads}
+    known = {key: has for key, has in held.items() if has is not None and key in curves}
+    expected = rates([curves[key] for key in known], list(known.values())).tolist()
+    by_key = dict(zip(known, expected, strict=True))
+    return {
+        node: sum(by_key[w.key] if w.key in by_key else _last_rate(w) for w in workloads)
+        for node, workloads in on_node.items()
+    }
 
 
-def _node_rate(standing: Standing, node: str, curves: Mapping[str, Curve]) -> float:
-    """USD per hour that the whole node earns: as its curves expect, or, for those without one, as it was last read."""
-    total = 0.0
-    for workload in standing.on_node.get(node, ()):
-        has, reading = standing.held.get(workload.key), workload.last_good
-        if workload.key in curves and has is not None:
-            total += curves[workload.key].at(has)
-        elif reading is not None and reading.net_usd_per_hour is not None and math.isfinite(reading.net_usd_per_hour):
-            total += reading.net_usd_per_hour
-    return total
+def _last_rate(workload: WorkloadState) -> float:
+    reading = workload.last_good
+    if reading is None or reading.net_usd_per_hour is None or not math.isfinite(reading.net_usd_per_hour):
+        return 0.0
+    return reading.net_usd_per_hour
 
 
 def _verdict(move: Move, refused: Mapping[str, Why], said: Mapping[str, str]) -> Verdict:

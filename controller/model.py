@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -77,6 +77,58 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What the past of W workloads comes to, for curves of demand (estimate/memory.py makes it and says why).
+
+    K kernels, of which R forget with age; M cells of use; F kept forecasts. Hours, base units, USD, Unix seconds.
+    """
+
+    ARRAYS: ClassVar = (
+        "until", "quantum", "steps", "recent", "slots", "written", "forecasts", "made", "scores", "scored", "trust",
+        "money", "missed", "exposure",
+    )  # fmt: skip
+
+    keys: tuple[str, ...]
+    until: F64
+    """(W,) the end of the last block that is counted; -inf: none."""
+    quantum: F64
+    """(W,) base units of a cell."""
+    steps: F64
+    """(W,) base units of a step."""
+    recent: NDArray[np.float32]
+    """(W, 2, R, M) hours at each level, exact and censored, decayed until `until`."""
+    slots: NDArray[np.float32]
+    """(W, 2, 2, 24, M) by kind of day and hour of day, decayed until `written`."""
+    written: F64
+    """(W, 2, 24)."""
+    forecasts: NDArray[np.float32]
+    """(W, F, K, M) survival as each kernel forecast it, NaN where there is none."""
+    made: F64
+    """(W, F) when; -inf: not."""
+    scores: F64
+    """(W, K, K)."""
+    scored: F64
+    """(W,) hours that were scored."""
+    trust: F64
+    """(W, K) the mixture."""
+    money: F64
+    """(W, 3, 4) for half-lives of 1, 12 and 72 h: USD not in a token, unit-hours, tokens, USD of those tokens."""
+    missed: F64
+    """(W, 3) decayed mean square of the relative error with which each foresaw what a unit earned."""
+    exposure: F64
+    """(W,) hours observed, decayed with a half-life of 48 h."""
+
+    @property
+    def index(self) -> Mapping[str, int]:
+        return {key: i for i, key in enumerate(self.keys)}
+
+    def rows(self, which: NDArray[np.intp] | slice) -> Memory:
+        """The same of some of the workloads."""
+        keys = tuple(self.keys[i] for i in np.arange(len(self.keys))[which])
+        return Memory(keys, *(getattr(self, name)[which] for name in self.ARRAYS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WorkloadState:
     """What is known of one workload now."""
 
@@ -112,6 +164,18 @@ class NodeState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What the outcomes of earlier programs taught one policy (economics.md 4 and 6)."""
+
+    spread: float = 1.0
+    """s: by what the published interval is widened beyond what the history says, from how often it missed."""
+    penalty: Mapping[str, float] = field(default_factory=dict)
+    """protocol -> 0..1: what part of a promised gain it paid so far; absent: 1."""
+    fallback: str | None = None
+    """Why this policy only suggests for now: its realised gain of 7 days is below zero with confidence. None: it is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """One look at the world, for one policy: its nodes and everything that runs on them."""
 
@@ -129,6 +193,11 @@ class State:
     """Why `blockWhile` blocks now (its result, or that Prometheus does not answer); None: it does not."""
     seed: int = 0
     """Of the bootstrap: same State and seed, same Decision."""
+    memory: Memory | None = None
+    """What the past of its workloads comes to, where that is kept; None: it is made from their blocks."""
+    learned: Learned = Learned()
+    rises: int = 0
+    """How many analyses in a row before this one wanted to move, for riseAnalyses."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +228,13 @@ class Curve:
     that was ever seen in use; None: no part of it is supposed."""
     supposes: str = ""
     """What its gains rest on and no history can tell, as a clause after "if"; "" = nothing."""
+    influence: F64 | None = None
+    """(c, k+1) USD per hour by which each of c hours of the past, weighted one more, moves y at each breakpoint: the
+    bootstrap's variance in closed form, Σ over hours of its square, for where replicates would cost too much."""
+    effective: float | None = None
+    """How many hours of history its estimate rests on, were they all weighed the same; None: as the 12 h kernel."""
+    columns: NDArray[np.intp] | None = None
+    """(c,) which hours those are; the same number is the same hour for every workload."""
 
     def at(self, x: float) -> float:
         """USD per hour at an allocation."""
@@ -205,6 +281,8 @@ class Reason(StrEnum):
     NO_PAYBACK = "NoPayback"
     LOW_CONFIDENCE = "LowConfidence"
     INFEASIBLE = "Infeasible"
+    RISE_PENDING = "RisePending"
+    """riseAnalyses: a rise must show in more analyses before it counts."""
     ALREADY_BEST = "AlreadyBest"
     """No transfer within limits earns more."""
     COMPANION_REFUSED = "CompanionRefused"
@@ -269,6 +347,8 @@ class Opportunity:
     reason: Reason
     """Allowed (or ModeSuggest) where the guard would let it pass alone, else why not."""
     sentence: str = ""
+    score: float | None = None
+    """The move score (D8), by which it is ranked; None: there is nothing to compare it with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -300,6 +380,11 @@ class Plan:
     """USD per hour lost by the step grid."""
     opportunities: tuple[Opportunity, ...]
     horizon: float
+    strategy: str = "Threshold"
+    score: float | None = None
+    """The move score (D8)."""
+    alternatives: tuple[Plan, ...] = ()
+    """Other plans, best first, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -64,8 +64,9 @@ def draw(histories: Iterable[Blocks | None], now: float, seed: int, replicates: 
     history = max(HOUR, now - min(starts, default=now))
     block = min(HOUR, history / _PIECES)
     columns = min(_LONGEST, int(history // block) + 1)
-    draws = np.random.default_rng(seed).standard_exponential((replicates + 1, columns))
-    draws[0] = 1.0
+    draws = np.ones((replicates + 1, columns))
+    if replicates:
+        draws[1:] = np.random.default_rng(seed).standard_exponential((replicates, columns))
     return Weights(now, block, draws)
 
 

@@ -44,6 +44,11 @@ class Steps:
     def holds(self) -> bool:
         return all(left >= -slack for left, slack in zip(self._left, self._slack, strict=True))
 
+    def holds_for(self, *choices: int) -> bool:
+        """Whether the rows of these choices hold."""
+        rows = {row for choice in choices for row, _ in self._rows_of[choice]}
+        return all(self._left[row] >= -self._slack[row] for row in rows)
+
     def can_move(self, choice: int, to: int) -> bool:
         """Whether one choice may go to another of its values: in its list, not pinned, and every row still holds."""
         it = self.problem.choices[choice]

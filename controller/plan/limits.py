@@ -5,11 +5,12 @@ The planner chooses within these and the guard checks against them again.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from controller.estimate.curves import grid
+from controller.estimate.breakpoints import steps_between
 from controller.estimate.readings import counting, finite
 from exporters.traits import CurveKind
 
@@ -73,11 +74,22 @@ def reach(workload: WorkloadState, node: NodeState, current: float, now: float, 
 
 def allowed(workload: WorkloadState, low: float, high: float, current: float) -> F64:
     """The allocations it may be given between two: whole steps from `min`, and what it has now even off that grid."""
-    if workload.allocation is None:
+    it = workload.allocation
+    if it is None:
         return np.array([current])
-    tolerance = SLACK * workload.allocation.step
-    points = grid(workload.allocation, max(workload.traits.min_allocation, low - tolerance), high + tolerance)
+    return _allowed(
+        it.min, it.max, it.step, max(workload.traits.min_allocation, low - SLACK * it.step), low, high, current
+    )
+
+
+@lru_cache(4096)
+def _allowed(first: float, last: float, step: float, least: float, low: float, high: float, current: float) -> F64:
+    """Kept, since most analyses ask for those of the last one, and most workloads for those of another. Not to be written to."""
+    tolerance = SLACK * step
+    points = steps_between(first, last, step, least, high + tolerance)
     points = points[(points >= low - tolerance) & (points <= high + tolerance)]
     # a grid point that is the current value but for rounding is that value
     points = points[np.abs(points - current) > tolerance]
-    return np.sort(np.append(points, current))
+    points = np.sort(np.append(points, current))
+    points.setflags(write=False)
+    return points

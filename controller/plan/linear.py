@@ -31,7 +31,7 @@ def maximise(problem: Problem, parts: Segments | None = None) -> F64:
     parts = parts or segments(problem)
     if not len(parts.owner) or not any(len(row.index) for row in problem.rows):
         return _composed(problem, parts, np.where(parts.dy > 0, 1.0, 0.0))
-    return _composed(problem, parts, _solve(*_matrix(problem, parts), parts.dy))
+    return _composed(problem, parts, program(*_matrix(problem, parts), parts.dy)[0])
 
 
 def _composed(problem: Problem, parts: Segments, taken: F64) -> F64:
@@ -41,13 +41,15 @@ def _composed(problem: Problem, parts: Segments, taken: F64) -> F64:
 def _matrix(problem: Problem, parts: Segments) -> tuple[Any, Any, F64, F64]:
     """The rows over segments, row-wise sparse: starts, columns, values, and the scaled limits."""
     first = np.searchsorted(parts.owner, np.arange(len(problem.choices) + 1))
+    now = np.array([float(it.x[it.at]) for it in problem.choices])
     starts, columns, values, limits = [0], [], [], []
     for row in (row for row in problem.rows if len(row.index)):
         where = np.concatenate([np.arange(first[i], first[i + 1]) for i in row.index]).astype(np.intp)
         per_unit = np.zeros(len(problem.choices))
         per_unit[row.index] = row.coefficient
         term = per_unit[parts.owner[where]] * parts.dx[where]
-        limit = row.limit - float(per_unit @ parts.base)
+        most = max(row.limit, float(per_unit @ now)) if row.holds(now) else row.limit  # what is just full is not broken
+        limit = most - float(per_unit @ parts.base)
         scale = max(float(np.abs(term).max(initial=0.0)), abs(limit)) or 1.0
         columns.append(where)
         values.append(term / scale)
@@ -61,17 +63,22 @@ def _matrix(problem: Problem, parts: Segments) -> tuple[Any, Any, F64, F64]:
     )
 
 
-def _solve(starts: Any, columns: Any, values: F64, limits: F64, gain: F64) -> F64:
+def program(starts: Any, columns: Any, values: F64, limits: F64, gain: F64) -> tuple[F64, F64]:
+    """The linear program max gain · t so that rows · t <= limits and 0 <= t <= 1: t, and what a unit of each row is worth.
+
+    Rows are sparse and row-wise (starts, columns, values). Raises Unsolved.
+    """
     import highspy  # the heaviest import of all, and most problems never need it
 
-    program = highspy.HighsLp()
-    program.num_col_, program.num_row_ = len(gain), len(limits)
-    program.sense_ = highspy.ObjSense.kMaximize
-    program.col_cost_ = gain / (float(np.abs(gain).max()) or 1.0)
-    program.col_lower_, program.col_upper_ = np.zeros(len(gain)), np.ones(len(gain))
-    program.row_lower_, program.row_upper_ = np.full(len(limits), -highspy.kHighsInf), limits
-    program.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    program.a_matrix_.start_, program.a_matrix_.index_, program.a_matrix_.value_ = starts, columns, values
+    worth = float(np.abs(gain).max()) or 1.0
+    given = highspy.HighsLp()
+    given.num_col_, given.num_row_ = len(gain), len(limits)
+    given.sense_ = highspy.ObjSense.kMaximize
+    given.col_cost_ = gain / worth
+    given.col_lower_, given.col_upper_ = np.zeros(len(gain)), np.ones(len(gain))
+    given.row_lower_, given.row_upper_ = np.full(len(limits), -highspy.kHighsInf), limits
+    given.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    given.a_matrix_.start_, given.a_matrix_.index_, given.a_matrix_.value_ = starts, columns, values
     solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
     options: dict[str, bool | int | float | str] = {
         "output_flag": False, "threads": 1, "solver": "simplex", "random_seed": 0,
@@ -79,9 +86,10 @@ def _solve(starts: Any, columns: Any, values: F64, limits: F64, gain: F64) -> F6
     }  # fmt: skip
     for name, value in options.items():
         solver.setOptionValue(name, value)
-    solver.passModel(program)
+    solver.passModel(given)
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         raise Unsolved(f"HiGHS ended with {solver.modelStatusToString(solver.getModelStatus())}")
-    taken: F64 = np.clip(np.array(solver.getSolution().col_value, dtype=np.float64), 0.0, 1.0)
-    return taken
+    found = solver.getSolution()
+    taken: F64 = np.clip(np.array(found.col_value, dtype=np.float64), 0.0, 1.0)
+    return taken, np.maximum(np.array(found.row_dual, dtype=np.float64), 0.0) * worth

@@ -84,6 +84,26 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """At most `limit` of some choices may have more than their least. No linear constraint: for solvers that read none
+    but rows it is kept by pinning (`kept_out`), which `released` undoes for those that read it.
+    """
+
+    name: str
+    """"golem maxCount of cpu #0"."""
+    index: NDArray[np.intp]
+    """(j,) which choices, ascending."""
+    least: F64
+    """(j,) base units; above it a choice counts."""
+    limit: int
+    kept_out: tuple[int, ...]
+    """Choices that are pinned for no other reason."""
+
+    def holds(self, x: F64) -> bool:
+        return int((x[self.index] > self.least).sum()) <= self.limit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """Maximise Σ y(x) so that every row holds. What everybody has now satisfies all rows."""
 
@@ -91,6 +111,7 @@ class Problem:
     """Sorted by key."""
     rows: tuple[Row, ...]
     """Sorted by name."""
+    counts: tuple[Count, ...] = ()
 
     @property
     def current(self) -> F64:
@@ -101,7 +122,32 @@ class Problem:
         return float(sum(np.interp(x[i], choice.x, choice.y) for i, choice in enumerate(self.choices)))
 
     def holds(self, x: F64) -> bool:
-        return all(row.holds(x) for row in self.rows)
+        return all(row.holds(x) for row in self.rows) and all(count.holds(x) for count in self.counts)
+
+    def hull(self) -> Problem:
+        """The same with every curve's concave hull: what mixing its values could earn, never less than the curve."""
+        return replace(self, choices=tuple(replace(c, y=_hull(c.x, c.y)) for c in self.choices))
+
+    def released(self) -> Problem:
+        """The same with nobody pinned for a count alone: for solvers that keep counts themselves."""
+        free = {i for count in self.counts for i in count.kept_out}
+        choices = tuple(replace(c, pinned=False) if i in free else c for i, c in enumerate(self.choices))
+        return replace(self, choices=choices)
+
+
+def _hull(x: F64, y: F64) -> F64:
+    """The least concave values (k,) that are nowhere below y: its upper hull, from left to right."""
+    corners: list[int] = []
+    for i in range(len(x)):
+        while len(corners) > 1 and _below(x, y, corners[-2], corners[-1], i):
+            corners.pop()
+        corners.append(i)
+    return np.maximum(np.interp(x, x[corners], y[corners]), y)
+
+
+def _below(x: F64, y: F64, left: int, between: int, right: int) -> bool:
+    line = (y[right] - y[left]) * (x[between] - x[left])
+    return bool((y[between] - y[left]) * (x[right] - x[left]) <= line)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +162,14 @@ class Segments:
     dy: F64
     above: NDArray[np.bool_]
     """(s,) whether it lies above what the choice has now."""
+
+    @property
+    def concave(self) -> bool:
+        """Whether no curve ever rises more steeply than before, up to what float64 may lose."""
+        slope = self.dy / self.dx
+        rises = slope[1:] - slope[:-1]
+        within = self.owner[1:] == self.owner[:-1]
+        return not bool((rises[within] > SLACK * np.maximum(np.abs(slope[1:]), np.abs(slope[:-1]))[within]).any())
 
 
 def segments(problem: Problem) -> Segments:
@@ -153,31 +207,50 @@ def build(state: State, curves: Mapping[str, Curve], pins: Mapping[str, Why]) ->
     nodes = {node.name: node for node in state.nodes}
     use = _uses(workloads, nodes)
     left_out: dict[str, Why] = {}
-    choices = []
+    choices: list[Choice] = []
+    same: Aligned = {}
     for workload in workloads:
         if workload.key not in curves:
             continue
         if why := use.trouble(workload):
             left_out[workload.key] = why
         else:
-            choices.append(_choice(state, workload, nodes[workload.node], curves[workload.key], workload.key in pins))
-    choices, constraint_rows = _constrain(state, workloads, choices)
+            node, curve, pinned = nodes[workload.node], curves[workload.key], workload.key in pins
+            choices.append(_choice(state, workload, node, curve, same, pinned=pinned))
+    choices, constraint_rows, counts = _constrain(state, workloads, choices)
     rows = [*_capacity_rows(choices, use), *constraint_rows]
-    return Built(Problem(tuple(choices), tuple(sorted(rows, key=lambda row: row.name))), left_out)
+    return Built(Problem(tuple(choices), tuple(sorted(rows, key=lambda row: row.name)), tuple(counts)), left_out)
 
 
-def _choice(state: State, workload: WorkloadState, node: NodeState, curve: Curve, pinned: bool) -> Choice:
+Aligned = dict[tuple[int, int], slice | None]
+"""By the identity of allowed values and of a curve's breakpoints: where the first lie in the second, None: between them."""
+
+
+def _choice(
+    state: State, workload: WorkloadState, node: NodeState, curve: Curve, same: Aligned, *, pinned: bool
+) -> Choice:
     current = known_allocation(workload)
     allocation = workload.allocation
     if current is None or allocation is None:  # a workload with a curve has both
         raise ValueError(f"{workload.key} has a curve and no allocation")
     low, high = reach(workload, node, current, state.now, state.spec.limits)
     x = allowed(workload, low, high, current)
+    both = id(x), id(curve.x)
+    if both not in same:
+        same[both] = _aligned(x, curve.x)
+    part = same[both]
+    y, at = np.interp(x, curve.x, curve.y) if part is None else curve.y[part], int(x.searchsorted(current))
     return Choice(
         key=workload.key, node=workload.node, protocol=workload.protocol, resource=allocation.resource,
-        x=x, y=np.interp(x, curve.x, curve.y), at=int(np.searchsorted(x, current)), needs=needs(allocation),
-        cost=moving(workload.traits, curve.at(current)), horizon=curve.horizon, pinned=pinned,
+        x=x, y=y, at=at, needs=needs(allocation), cost=moving(workload.traits, float(y[at])), horizon=curve.horizon,
+        pinned=pinned,
     )  # fmt: skip
+
+
+def _aligned(x: F64, points: F64) -> slice | None:
+    first = int(points.searchsorted(x[0]))
+    part = slice(first, first + len(x))
+    return part if np.array_equal(points[part], x) else None
 
 
 @dataclass(slots=True)
@@ -236,18 +309,20 @@ def _capacity_rows(choices: list[Choice], uses: _Uses) -> list[Row]:
             members.setdefault((choice.node, resource), []).append(index)
     rows = []
     for (node, resource), those in members.items():
-        coefficient = np.array([choices[i].needs[resource] for i in those])
-        own = sum(choices[i].needs[resource] * choices[i].current for i in those)
+        each = [choices[i].needs[resource] for i in those]
+        own = sum(per_unit * choices[i].current for per_unit, i in zip(each, those, strict=True))
         limit = uses.capacity[node][resource] - max(0.0, uses.held[node, resource] - own)
         rows.append(
-            Row(f"{node} {resource}", np.array(those, dtype=np.intp), coefficient, max(limit, own), (node, resource))
+            Row(f"{node} {resource}", np.array(those, dtype=np.intp), np.array(each), max(limit, own), (node, resource))
         )
     return rows
 
 
-def _constrain(state: State, workloads: list[WorkloadState], choices: list[Choice]) -> tuple[list[Choice], list[Row]]:
+def _constrain(
+    state: State, workloads: list[WorkloadState], choices: list[Choice]
+) -> tuple[list[Choice], list[Row], list[Count]]:
     """The policy's constraints as rows. One that is broken now may get no worse: undoing it is not earning."""
-    rows = []
+    rows, counts = [], []
     for number, constraint in enumerate(state.spec.constraints):
         bound = sorted({c.resource for c in choices if c.protocol == constraint.protocol})
         for resource in bound:
@@ -256,9 +331,13 @@ def _constrain(state: State, workloads: list[WorkloadState], choices: list[Choic
             if any(amount is None for amount in held.values()):
                 choices = [_pin(c) if c.resource == resource else c for c in choices]
                 continue
-            choices = _count(constraint, those, held, choices)
+            if count := _count(
+                f"{constraint.protocol} maxCount of {resource} #{number}", constraint, those, held, choices
+            ):
+                counts.append(count)
+                choices = [_pin(c) if i in count.kept_out else c for i, c in enumerate(choices)]
             rows += _constraint_rows(number, constraint, resource, those, held, choices)
-    return choices, rows
+    return choices, rows, counts
 
 
 def _pin(choice: Choice) -> Choice:
@@ -266,16 +345,26 @@ def _pin(choice: Choice) -> Choice:
 
 
 def _count(
-    constraint: Constraint, those: list[WorkloadState], held: Mapping[str, float | None], choices: list[Choice]
-) -> list[Choice]:
-    """maxCount: with so many of the protocol above their minimum, those at it stay there."""
+    name: str, constraint: Constraint, those: list[WorkloadState],
+    held: Mapping[str, float | None], choices: list[Choice],
+) -> Count | None:  # fmt: skip
+    """maxCount: with so many of the protocol above their minimum, those at it stay there. None: there is room for all."""
     if constraint.max_count is None:
-        return choices
-    own = {w.key: above_minimum(w, held[w.key] or 0.0) for w in those if w.protocol == constraint.protocol}
+        return None
+    mine = {w.key: w for w in those if w.protocol == constraint.protocol}
+    runs = {key: above_minimum(w, held[key] or 0.0) for key, w in mine.items()}
+    index = [i for i, choice in enumerate(choices) if choice.key in mine]
     # the places that are left go to those whose first step earns most, so that no plan fills more than there are
-    idle = sorted((c for c in choices if own.get(c.key) is False), key=lambda c: (-_first_step(c), c.key))
-    kept_out = {c.key for c in idle[max(0, constraint.max_count - sum(own.values())) :]}
-    return [_pin(c) if c.key in kept_out else c for c in choices]
+    idle = sorted(
+        (i for i in index if not runs[choices[i].key]), key=lambda i: (-_first_step(choices[i]), choices[i].key)
+    )
+    kept_out = [i for i in idle[max(0, constraint.max_count - sum(runs.values())) :] if not choices[i].pinned]
+    if not kept_out:
+        return None
+    running = sum(runs[choices[i].key] for i in index)
+    least = [it.min * (1 + SLACK) if (it := mine[choices[i].key].allocation) else 0.0 for i in index]
+    limit = max(running, constraint.max_count - (sum(runs.values()) - running))
+    return Count(name, np.array(index, dtype=np.intp), np.array(least), limit, tuple(sorted(kept_out)))
 
 
 def _first_step(choice: Choice) -> float:

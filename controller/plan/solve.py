@@ -1,4 +1,6 @@
-"""Splits a problem into parts that share nothing, and gives each to the cheapest solver that is exact for it."""
+"""Splits a problem into parts that share nothing, and gives each to the cheapest solver that is exact for it; many nodes
+at once to the decomposition.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from controller.plan import linear, waterfilling
-from controller.plan.grid import whole_steps
-from controller.plan.payback import paying
+from controller.plan import decomposition
+from controller.plan.flat import flat
+from controller.plan.linear import Unsolved
+from controller.plan.part import MOST_ASKED, WATER, Found, solved
+from controller.plan.payback import objective
 from controller.plan.problem import Problem, segments
 
 if TYPE_CHECKING:
-    from controller.model import F64
-    from controller.plan.problem import Row, Segments
+    from collections.abc import Sequence
 
-WATER: Final = "WaterFilling"
-LINEAR: Final = "LinearProgram"
-BUILT: Final = (WATER, LINEAR)
+    from controller.model import F64
+    from controller.plan.problem import Count, Row
+
+DECOMPOSED: Final = "Decomposition"
+_MANY: Final = 200
+"""Choices from which on all nodes are solved at once; with fewer the parts cost less one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +39,8 @@ class Solution:
     why: str
     rounding_loss: float
     """USD per hour that the step grid costs."""
+    gap: float = 0.0
+    """Of the solver, relative: how much more there may be at most; 0 where it is exact, or exact for the relaxation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,21 +53,50 @@ class Part:
 
 
 def solve(problem: Problem, wanted: str = "Auto") -> Solution:
-    """The best target on the step grid. `wanted` is the policy's solver; what it cannot be, `why` says."""
+    """The best target on the step grid. `wanted` is the policy's solver; what it cannot be, `why` says.
+
+    The order of choices and rows does not matter.
+    """
+    order = sorted(range(len(problem.choices)), key=lambda i: problem.choices[i].key)
+    if order != list(range(len(order))):
+        found = solve(_ordered(problem, order), wanted)
+        back = np.argsort(order)
+        return replace(found, target=tuple(found.target[i] for i in back), relaxed=found.relaxed[back])
+    problem = replace(problem, rows=tuple(sorted(problem.rows, key=lambda row: row.name)))
+    if wanted == DECOMPOSED or (wanted == "Auto" and len(problem.choices) > _MANY):
+        at_once = _at_once(problem, wanted)
+        if at_once is not None:
+            return at_once
+    return _by_parts(problem, wanted)
+
+
+def _ordered(problem: Problem, order: Sequence[int]) -> Problem:
+    place = {i: new for new, i in enumerate(order)}
+    return Problem(
+        tuple(problem.choices[i] for i in order),
+        tuple(_row_moved(row, place) for row in problem.rows),
+        tuple(_count_moved(count, place) for count in problem.counts),
+    )
+
+
+def _by_parts(problem: Problem, wanted: str) -> Solution:
     target = [choice.at for choice in problem.choices]
-    relaxed, lost = problem.current, 0.0
-    chosen: dict[str, list[str]] = {}
+    relaxed, found = problem.current, []
     for part in parts(problem):
-        x, solver, because = _relax(part.problem, wanted)
-        chosen.setdefault(solver, []).append(because)
-        steps = whole_steps(part.problem, x)
-        lost += part.problem.earns(x) - sum(float(c.y[i]) for c, i in zip(part.problem.choices, steps, strict=True))
-        for i, value, index in zip(part.index, x, paying(part.problem, steps), strict=True):
-            relaxed[i], target[i] = value, index
+        cannot = wanted == DECOMPOSED or (wanted in _BOUNDED and len(part.index) > MOST_ASKED)
+        it = solved(part.problem, "Auto" if cannot else wanted)
+        found.append(it)
+        relaxed[list(part.index)] = it.relaxed
+        for i, index in zip(part.index, it.index, strict=True):
+            target[i] = index
     return Solution(
-        target=tuple(target), relaxed=relaxed, solver=" + ".join(sorted(chosen)) or WATER, why=_why(wanted, chosen),
-        rounding_loss=max(0.0, lost),
+        target=tuple(target), relaxed=relaxed, solver=" + ".join(sorted({it.solver for it in found})) or WATER,
+        why=_why(wanted, found), rounding_loss=sum((it.lost for it in found), 0.0),
+        gap=max((it.gap for it in found), default=0.0),
     )  # fmt: skip
+
+
+_BOUNDED: Final = ("MILP", "Genetic", "Annealing")
 
 
 def parts(problem: Problem) -> list[Part]:
@@ -72,9 +109,9 @@ def parts(problem: Problem) -> list[Part]:
             i = root[i]
         return i
 
-    for row in problem.rows:
-        first = find(int(row.index[0])) if len(row.index) else 0
-        for i in row.index.tolist():
+    for index in (*(row.index for row in problem.rows), *(count.index for count in problem.counts)):
+        first = find(int(index[0])) if len(index) else 0
+        for i in index.tolist():
             root[find(i)] = first
     members: dict[int, list[int]] = {}
     for i in range(len(root)):
@@ -83,55 +120,98 @@ def parts(problem: Problem) -> list[Part]:
     for row in problem.rows:
         if len(row.index):
             rows.setdefault(find(int(row.index[0])), []).append(row)
-    return [_part(problem, index, rows.get(lead, [])) for lead, index in sorted(members.items(), key=lambda m: m[1])]
+    counts: dict[int, list[Count]] = {}
+    for count in problem.counts:
+        counts.setdefault(find(int(count.index[0])), []).append(count)
+    if len(members) == 1 and len(problem.choices):
+        return [Part(tuple(range(len(root))), problem)]
+    return [
+        _part(problem, index, rows.get(lead, []), counts.get(lead, []))
+        for lead, index in sorted(members.items(), key=lambda m: m[1])
+    ]
 
 
-def _part(problem: Problem, index: list[int], rows: list[Row]) -> Part:
+def _part(problem: Problem, index: list[int], rows: list[Row], counts: list[Count]) -> Part:
     place = {i: new for new, i in enumerate(index)}
-    moved = [replace(row, index=np.array([place[i] for i in row.index.tolist()], dtype=np.intp)) for row in rows]
-    return Part(tuple(index), Problem(tuple(problem.choices[i] for i in index), tuple(moved)))
+    choices = tuple(problem.choices[i] for i in index)
+    moved = tuple(_row_moved(row, place) for row in rows)
+    return Part(tuple(index), Problem(choices, moved, tuple(_count_moved(count, place) for count in counts)))
 
 
-def _relax(problem: Problem, wanted: str) -> tuple[F64, str, str]:
-    """(continuous optimum, solver, why): WaterFilling where no row or one row binds, LinearProgram else."""
-    lines = segments(problem)
-    if wanted == LINEAR:
-        return _linear(problem, lines, "the policy asks for it")
-    free = waterfilling.fill(problem, None, lines)
-    broken = [row for row in problem.rows if not row.holds(free)]
-    if not broken:
-        return free, WATER, "nothing binds"
-    for row in broken:
-        x = waterfilling.fill(problem, row, lines) if row.monotone else free
-        if row.monotone and problem.holds(x):
-            return x, WATER, f"{row.name} alone binds"
-    names = " and ".join(row.name for row in broken)
-    because = f"{names} bind together" if len(broken) > 1 else f"{names} binds with others"
-    return _linear(problem, lines, because)
+def _row_moved(row: Row, place: dict[int, int]) -> Row:
+    index = np.array([place[i] for i in row.index.tolist()], dtype=np.intp)
+    order = index.argsort()
+    return replace(row, index=index[order], coefficient=row.coefficient[order])
 
 
-def _linear(problem: Problem, lines: Segments, because: str) -> tuple[F64, str, str]:
+def _count_moved(count: Count, place: dict[int, int]) -> Count:
+    index = np.array([place[i] for i in count.index.tolist()], dtype=np.intp)
+    order = index.argsort()
+    kept_out = tuple(sorted(place[i] for i in count.kept_out))
+    return replace(count, index=index[order], least=count.least[order], kept_out=kept_out)
+
+
+# --- all nodes at once --------------------------------------------------------------------------------------------
+
+
+def _at_once(problem: Problem, wanted: str) -> Solution | None:
+    """All nodes by the decomposition; None where it is not exact enough, or cannot be."""
+    if not problem.choices or not segments(problem).concave:
+        return None
+    whole = flat(problem)
     try:
-        return linear.maximise(problem, lines), LINEAR, because
-    except linear.Unsolved as exc:
-        return problem.current, LINEAR, f"{because}; {exc}, so everything stays"
+        split, steps = decomposition.planned(whole.problem)
+    except Unsolved:
+        return None
+    if split.gap > decomposition.GAP and wanted != DECOMPOSED:
+        return None
+    target, relaxed = np.zeros(len(whole.order), dtype=np.intp), np.zeros(len(whole.order))
+    target[whole.order] = whole.low + steps.count
+    relaxed[whole.order] = whole.base + whole.problem.amounts(split.taken)
+    index = [int(i) for i in target]
+    if not problem.holds(np.array([c.x[i] for c, i in zip(problem.choices, index, strict=True)])):
+        return None
+    earned = objective(replace(problem, choices=tuple(replace(c, cost=0.0) for c in problem.choices)), index)
+    priced = len(split.asked) > 1
+    solver = DECOMPOSED if priced or wanted == DECOMPOSED else WATER
+    nodes = _so_many(whole.problem.nodes, "node")
+    over = _so_many(len(whole.problem.limit), "constraint")
+    because = f"{nodes} under {over}, gap {split.gap:.1g}" if priced else f"{nodes} at once"
+    sure = "exact for the relaxation" if not priced else "exact up to its gap"
+    return Solution(
+        target=tuple(index), relaxed=relaxed, solver=solver, why=f"{solver} ({sure}): {because}",
+        rounding_loss=max(0.0, problem.earns(relaxed) - earned), gap=split.gap,
+    )  # fmt: skip
 
 
-def _why(wanted: str, chosen: dict[str, list[str]]) -> str:
+def _so_many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+# --- the sentence -------------------------------------------------------------------------------------------------
+
+
+def _why(wanted: str, found: list[Found]) -> str:
     """One sentence: which solver, why, and what the policy asked for if it is another."""
-    if not chosen:
+    if not found:
         return "there is nothing to choose"
-    exact = {WATER: "exact", LINEAR: "exact for the relaxation"}
-    used = "; ".join(
-        f"{solver} ({exact[solver]}): {_listed(sorted(set(because)))}" for solver, because in sorted(chosen.items())
-    )
-    if wanted in {"Auto", *chosen}:
+    grouped: dict[tuple[str, str], list[Found]] = {}
+    for it in found:
+        grouped.setdefault((it.solver, it.sure), []).append(it)
+    used = "; ".join(f"{solver} ({sure}): {_listed(those)}" for (solver, sure), those in sorted(grouped.items()))
+    if wanted in {"Auto", *(it.solver for it in found)}:
         return used
-    if wanted in BUILT:
-        return f"{wanted} is not exact here, so Auto chose {used}"
-    return f"{wanted} is not built yet, so Auto chose {used}"
+    return f"{_CANNOT.get(wanted, f'{wanted} is not exact here')}, so Auto chose {used}"
 
 
-def _listed(reasons: list[str]) -> str:
-    shown = ", ".join(reasons[:4])
-    return shown + (f" and {len(reasons) - 4} more" if len(reasons) > 4 else "")
+_CANNOT: Final = {
+    DECOMPOSED: "Decomposition needs concave curves and what there is now within the limits",
+    **{name: f"{name} is for at most {MOST_ASKED} workloads that share rows" for name in _BOUNDED},
+}
+
+
+def _listed(found: list[Found]) -> str:
+    reasons = sorted({it.because for it in found})
+    shown = ", ".join(reasons[:4]) + (f" and {len(reasons) - 4} more" if len(reasons) > 4 else "")
+    gap = max(it.gap for it in found)
+    return f"{shown}, gap {gap:.1g}" if gap else shown

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from controller.estimate.readings import Why, counting, unfit
 from controller.model import Reason
 from controller.plan.feasible import allocations, tallies, unknown_places
+from controller.plan.strategy import too_soon
+from controller.plan.worth import trust
 from controller.policy import MODES
 from exporters.quantity import format_duration
 from exporters.windows import closes_at, is_open
@@ -25,6 +27,7 @@ from exporters.windows import closes_at, is_open
 if TYPE_CHECKING:
     from controller.model import NodeState, State, WorkloadState
     from controller.plan.feasible import Tallies
+    from controller.plan.worth import Trust
     from controller.policy import Mode
 
 
@@ -47,6 +50,8 @@ class Standing:
     """key -> what it holds now."""
     counted: Tallies
     """What the policy's constraints count now."""
+    trust: Trust
+    """How far the curves are believed."""
 
 
 def stand(state: State) -> Standing:
@@ -67,13 +72,18 @@ def stand(state: State) -> Standing:
         unknown=unknown_places(workloads),
         held=held,
         counted=tallies(state, held),
+        trust=trust(state),
     )
 
 
 def mode_of(state: State, workload: WorkloadState) -> Mode:
-    """The stricter of the policy's and the workload's own."""
-    own = workload.mode or state.spec.mode
-    return min(own, state.spec.mode, key=MODES.index)
+    """The stricter of the policy's and the workload's own; none acts while what the policy did has not paid."""
+    if workload.mode is None and state.learned.fallback is None:
+        return state.spec.mode
+    modes = [state.spec.mode, workload.mode or state.spec.mode]
+    if state.learned.fallback is not None:
+        modes.append("Suggest")
+    return min(modes, key=MODES.index)
 
 
 # --- everything ---------------------------------------------------------------------------------------------------
@@ -99,21 +109,13 @@ def _overall(state: State, circuit: Why | None) -> Why | None:
 
 
 def _rate(state: State) -> Why | None:
-    limits, objective = state.spec.limits, state.spec.objective
+    limits = state.spec.limits
     if state.programs_last_hour >= limits.max_programs_per_hour:
         return (
             Reason.RATE_LIMIT,
             f"{state.programs_last_hour} programs ran in the last hour, of {limits.max_programs_per_hour} allowed",
         )
-    if objective.strategy == "Interval" and state.last_program_at is not None:
-        since = state.now - state.last_program_at
-        if not since >= objective.every:
-            every = format_duration(objective.every)
-            return (
-                Reason.RATE_LIMIT,
-                f"the last program was {format_duration(max(0.0, since))} ago; strategy Interval moves every {every}",
-            )
-    return None
+    return too_soon(state)
 
 
 def _circuit(state: State) -> Why | None:

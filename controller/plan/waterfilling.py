@@ -22,21 +22,32 @@ if TYPE_CHECKING:
 
 def fill(problem: Problem, row: Row | None, parts: Segments | None = None) -> F64:
     """(n,) the best allocation under that one row (None: under none), every choice within what it may be given."""
+    return priced(problem, row, parts)[0]
+
+
+def priced(problem: Problem, row: Row | None, parts: Segments | None = None) -> tuple[F64, float]:
+    """The same, and USD per hour that one more unit of the row would earn: the slope at which it is full, or 0."""
     parts = parts or segments(problem)
     earns = parts.dy > 0
     taken = earns.astype(np.float64)
+    price = 0.0
     if row is not None:
         per_unit = np.zeros(len(problem.choices))
         per_unit[row.index] = row.coefficient
         need = per_unit[parts.owner] * parts.dx
-        _pour(taken, need, parts, earns & (need > 0), row.limit - float(per_unit @ parts.base))
-    return parts.base + np.bincount(parts.owner, weights=taken * parts.dx, minlength=len(problem.choices))
+        price = _pour(taken, need, parts, earns & (need > 0), row.limit - float(per_unit @ parts.base))
+    return parts.base + np.bincount(parts.owner, weights=taken * parts.dx, minlength=len(problem.choices)), price
 
 
-def _pour(taken: F64, need: F64, parts: Segments, wanted: NDArray[np.bool_], room: float) -> None:
-    """Set how much of each segment is taken, best first, so that Σ taken · need <= room."""
+def _pour(taken: F64, need: F64, parts: Segments, wanted: NDArray[np.bool_], room: float) -> float:
+    """Set how much of each segment is taken, best first, so that Σ taken · need <= room. Gives the row's price."""
     # those below what a workload has come first, and the sort is stable: equal slopes stay in that order, then by name
     order = np.concatenate([(wanted & ~parts.above).nonzero()[0], (wanted & parts.above).nonzero()[0]])
-    order = order[(-parts.dy[order] / need[order]).argsort(kind="stable")]
+    slope = parts.dy[order] / need[order]
+    ranked = (-slope).argsort(kind="stable")
+    order = order[ranked]
     needed = need[order]
-    taken[order] = np.minimum(np.maximum((room - needed.cumsum()) / needed + 1.0, 0.0), 1.0)
+    shares = np.minimum(np.maximum((room - needed.cumsum()) / needed + 1.0, 0.0), 1.0)
+    taken[order] = shares
+    full = int((shares >= 1.0).sum())
+    return float(slope[ranked[full]]) if full < len(order) else 0.0

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from controller.guard import _groups, guard
-from controller.model import Move, Plan, Reason, Verdict
+from controller.guard import _groups, guard, guard_each
+from controller.model import Learned, Move, Plan, Reason, Verdict
 from controller.plan.standing import stand
 from exporters.reading import Connection, Native
 from exporters.traits import CurveKind, Traits
@@ -126,6 +126,8 @@ CASES = [
         ),
         (a_world(policy(minImprovement={"percent": 50})), Reason.LOW_GAIN, "less than the 0.13 that a change must bring"),
         (a_world(policy(minImprovement={"usdPerHour": 0.25})), Reason.LOW_GAIN, "less than the 0.25"),
+        (a_world(learned=Learned(penalty={"golem": 0.01})), Reason.LOW_GAIN, "of which 0.0006667 counts"),
+        (a_world(learned=Learned(fallback="it lost 2 USD")), Reason.MODE_SUGGEST, "default only suggests for now: it lost 2 USD"),
 ]  # fmt: skip
 
 
@@ -360,3 +362,112 @@ def test_moves_that_share_a_resource_through_a_third_are_one_group_in_the_plans_
         stand(world), [move(key, 6.0, 7.0, resource="memory" if key == keys[0] else "cpu") for key in keys]
     )
     assert [[each.key for each in group] for group in groups] == [["rack-1/b", "rack-1/a", "rack-1/c"], ["rack-2/a"]]
+
+
+# --- what earlier programs taught
+
+
+@pytest.mark.parametrize("mode", ["Auto", "Approve"])
+def test_a_policy_that_fell_back_allows_nothing_in_any_mode_that_acts(mode):
+    world = a_world(policy(mode=mode), learned=Learned(fallback="its gain of 7 days is below zero, 95% sure"))
+    for verdict in judged(world).values():
+        assert (verdict.allowed, verdict.reason) == (False, Reason.MODE_SUGGEST)
+        assert verdict.sentence.endswith(
+            "policy default only suggests for now: its gain of 7 days is below zero, 95% sure"
+        )
+
+
+def test_a_policy_that_only_suggests_anyway_says_so_as_ever():
+    verdict = judged(a_world(policy(mode="Suggest"), learned=Learned(fallback="it lost")))[GOLEM]
+    assert verdict.sentence.endswith("mode Suggest only shows it")
+
+
+def test_what_is_not_worth_doing_is_refused_for_that_after_a_fall_back_too():
+    world = a_world(policy(minImprovement={"percent": 50}), learned=Learned(fallback="it lost"))
+    assert judged(world)[GOLEM].reason is Reason.LOW_GAIN
+
+
+# --- rises must last
+
+
+RISING = CURVES | {AKASH: line(AKASH, [0, 12], [0.0, 0.12])}
+"""What akash would give up still earns."""
+
+
+@pytest.mark.parametrize(("rises", "reason"), [(0, Reason.RISE_PENDING), (1, Reason.RISE_PENDING), (2, Reason.ALLOWED)])
+def test_a_rise_counts_when_it_showed_in_so_many_analyses_in_a_row(rises, reason):
+    world = a_world(policy(objective={"riseAnalyses": 3}), rises=rises)
+    verdict = judged(world, curves=RISING)[GOLEM]
+    assert verdict.reason is reason
+    assert verdict.allowed or f"{rises + 1} of 3 analyses" in verdict.sentence
+
+
+def test_a_fall_counts_at_once():
+    assert judged(a_world(policy(objective={"riseAnalyses": 3})))[GOLEM].reason is Reason.ALLOWED
+
+
+# --- RiskAware
+
+
+WILD = CURVES | {GOLEM: line(GOLEM, [0, 6, 12], [0.0, 0.2, 0.4], replicates=[[0, 0.1, 0.2], [0, 0.3, 0.6]])}
+"""6 of golem sway by 0.1 USD/h, 8 by 0.133."""
+
+
+def risk_aware(tolerance):
+    return policy(objective={"strategy": "RiskAware", "riskTolerance": tolerance}, minConfidence=0)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "reason"),
+    [(0.14, Reason.ALLOWED), (0.13, Reason.INFEASIBLE), (0.05, Reason.INFEASIBLE), (None, Reason.ALLOWED)],
+    ids=["within", "above", "above already and higher", "no tolerance"],
+)
+def test_a_plan_may_not_take_the_total_out_of_its_tolerance(tolerance, reason):
+    verdict = judged(a_world(risk_aware(tolerance)), curves=WILD)[GOLEM]
+    assert verdict.reason is reason
+    if reason is Reason.INFEASIBLE:
+        assert f"standard deviation of 0.133 USD/h; riskTolerance is {tolerance}" in verdict.sentence
+
+
+def test_above_its_tolerance_it_may_still_become_surer():
+    back = plan(move(AKASH, 6.0, 8.0, 0.0), move(GOLEM, 6.0, 4.0, -0.0667))
+    surer = WILD | {AKASH: line(AKASH, [0, 12], [0.0, 0.6])}
+    assert judged(a_world(risk_aware(0.05)), back, surer)[GOLEM].reason is Reason.ALLOWED
+
+
+def test_the_group_that_adds_most_gives_way_and_the_others_go_on():
+    disk = workload(
+        "rack-1/storj", 2.0, always(2.0), traits=worlds.FILL, bounds=allocation("storage", 1, 10, 1), used=2.0
+    )
+    curves = WILD | {
+        "rack-1/storj": line(
+            "rack-1/storj", [2, 10], [0.1, 0.9], resource="storage", replicates=[[0.1, 0.85], [0.1, 0.95]]
+        )
+    }
+    world = a_world(risk_aware(0.12), more=[disk], nodes=[worlds.node(cpu=12, storage=10)])
+    moves = plan(*TRANSFER.moves, move("rack-1/storj", 2.0, 4.0, 0.2, resource="storage"))
+    verdicts = judged(world, moves, curves)
+    assert verdicts[GOLEM].reason is Reason.INFEASIBLE
+    assert verdicts["rack-1/storj"].reason is Reason.ALLOWED
+
+
+# --- several at once
+
+
+def test_sets_that_are_judged_together_are_judged_as_if_each_were_alone():
+    sets = [TRANSFER.moves, (), (move(GOLEM, 6.0, 5.0, -0.03),), (move("rack-1/gone", 1.0, 2.0),), TRANSFER.moves[1:]]
+    world = a_world(nodes=[worlds.node(cpu=13)])
+    alone = [guard(world, plan(*moves), CURVES) for moves in sets]
+    assert guard_each(world, sets, CURVES, stand(world)) == alone
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("where", ["curve", "replicates", "influence"])
+def test_figures_that_are_no_numbers_allow_nothing(where, bad):
+    curve, rows = line(GOLEM, [0, 6, 12], [0, 0.2, 0.4]), np.array([[0, 0.2, bad]] * 2)
+    odd = {
+        "curve": line(GOLEM, [0, 6, 12], [0, 0.2, bad]),
+        "replicates": worlds.changed(curve, replicates=rows),
+        "influence": worlds.changed(curve, influence=rows, columns=np.arange(2)),
+    }[where]
+    assert not any(verdict.allowed for verdict in judged(a_world(), curves=CURVES | {GOLEM: odd}).values())

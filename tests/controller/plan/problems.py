@@ -1,8 +1,12 @@
 """Made-up planning problems: choices with concave curves, rows of capacity."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 from hypothesis import strategies as st
 
+from controller.plan.payback import objective
 from controller.plan.problem import Choice, Problem, Row
 
 
@@ -64,3 +68,67 @@ def problems(draw, resources=("cpu",), most=6):
         held = sum(it.current * it.needs[resource] for it in choices)
         capacity[resource] = held + unit * draw(st.sampled_from([0.0, 0.0, 0.7, 3.0, 50.0]))
     return problem(choices, capacity)
+
+
+@st.composite
+def shapes(draw, most=8):
+    """Values of a curve of any shape at 1 to `most` allowed allocations, with gaps between them."""
+    gaps = draw(st.lists(st.sampled_from([1.0, 1.0, 2.0, 5.0]), max_size=most - 1))
+    x = draw(st.sampled_from([0.0, 0.0, 2.0])) + np.concatenate([[0.0], np.cumsum(gaps)])
+    y = draw(st.lists(st.floats(0, 1).map(lambda v: round(v, 3)), min_size=len(x), max_size=len(x)))
+    return x, np.array(y)
+
+
+@st.composite
+def fleets(draw, *, bent=False, most=3, nodes=3, values=5):
+    """Up to `nodes` nodes with cores and bytes, single values, no room, companions, pins, costs, and constraints over
+    them (a share, a total at most and at least), all of which what there is now keeps."""
+    choices, capacity = [], {}
+    for number in range(draw(st.integers(1, nodes))):
+        node = f"n{number}"
+        for name in range(draw(st.integers(1, most))):
+            x, y = draw(shapes(values)) if bent else concave(draw(slopes)[: values - 1])
+            size = draw(st.sampled_from([1.0, 2.0**33]))  # cores, or bytes
+            needs = {"cpu" if size == 1.0 else "storage": 1.0, "memory": draw(st.sampled_from([0.0, 0.5, 1.0])) / size}
+            at = draw(st.integers(0, len(x) - 1))
+            costs = draw(st.sampled_from([0.0, 0.0, 0.3]))
+            protocol = draw(st.sampled_from(["golem", "storj"]))
+            one = choice(f"{node}/w{name}", x * size, y, at, needs=needs, cost=costs, protocol=protocol)
+            choices.append(replace(one, resource=next(iter(needs)), pinned=draw(st.integers(0, 9)) == 0))
+        for resource in ("cpu", "memory", "storage"):
+            held = sum(it.current * it.needs.get(resource, 0.0) for it in choices if it.node == node)
+            more = draw(st.sampled_from([0.0, 0.0, 1.0, 2.5, 50.0])) * (2.0**33 if resource == "storage" else 1.0)
+            capacity[node, resource] = held + more
+    return Problem(tuple(choices), (*_capacities(choices, capacity), *draw(_constraints(choices))))
+
+
+def _capacities(choices, capacity):
+    rows = []
+    for (node, resource), limit in sorted(capacity.items()):
+        index = [i for i, it in enumerate(choices) if it.node == node and it.needs.get(resource)]
+        if index:
+            per_unit = np.array([choices[i].needs[resource] for i in index])
+            rows.append(Row(f"{node} {resource}", np.array(index, dtype=np.intp), per_unit, limit, (node, resource)))
+    return rows
+
+
+@st.composite
+def _constraints(draw, choices):
+    index = [i for i, it in enumerate(choices) if it.resource == "cpu"]
+    own = np.array([choices[i].protocol == "golem" for i in index], dtype=float)
+    now = np.array([choices[i].current for i in index])
+    kinds = {"maxShare": own - 0.5, "maxTotal": own, "minTotal": -own}
+    rows = []
+    for name in sorted(draw(st.sets(st.sampled_from(sorted(kinds)), max_size=2))) if index else ():
+        limit = float(kinds[name] @ now) + draw(st.sampled_from([0.0, 1.0, 4.0]))
+        rows.append(Row(f"golem {name} of cpu #0", np.array(index, dtype=np.intp), kinds[name], limit))
+    return rows
+
+
+def brute(of):
+    """The most that any combination of allowed values is worth, one by one."""
+    best = -np.inf
+    for index in product(*[[it.at] if it.pinned else range(len(it.x)) for it in of.choices]):
+        if of.holds(np.array([it.x[i] for it, i in zip(of.choices, index, strict=True)])):
+            best = max(best, objective(of, list(index)))
+    return best

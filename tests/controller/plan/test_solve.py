@@ -198,6 +198,18 @@ def crossed():
     return problem([a, b], {"cpu": 12.0, "memory": 12.0})
 
 
+def uneven():
+    big, small = choice("rack-1/big", [0, 3], [0, 3.0]), choice("rack-1/small", [0, 2], [0, 1.9])
+    return problem([big, small], {"cpu": 2.5})
+
+
+def bent():
+    """Nothing but all of it earns."""
+    return problem(
+        [choice("rack-1/a", [0, 1, 2, 3], [0, 0, 0, 1.0]), choice("rack-1/b", *concave((0.3, 0.3)))], {"cpu": 2.0}
+    )
+
+
 @pytest.mark.parametrize(
     ("of", "wanted", "solver", "why"),
     [
@@ -207,12 +219,19 @@ def crossed():
             crossed(),
             "Auto",
             "LinearProgram",
-            "LinearProgram (exact for the relaxation): rack-1 cpu and rack-1 memory bind together",
+            "LinearProgram (exact): rack-1 cpu and rack-1 memory bind together",
         ),
         (two(capacity=2), "LinearProgram", "LinearProgram", "the policy asks for it"),
         (crossed(), "WaterFilling", "LinearProgram", "WaterFilling is not exact here, so Auto chose LinearProgram"),
-        (two(capacity=2), "MILP", "WaterFilling", "MILP is not built yet, so Auto chose WaterFilling"),
-        (two(capacity=2), "Genetic", "WaterFilling", "Genetic is not built yet, so Auto chose WaterFilling"),
+        (two(capacity=2), "MILP", "MILP", "MILP (exact): the policy asks for it"),
+        (two(capacity=2, cost=0.1), "Auto", "MILP", "MILP (exact): moving costs money"),
+        (uneven(), "Auto", "MILP", "MILP (exact): rack-1 cpu alone binds and steps differ in what they need"),
+        (two(capacity=2), "Decomposition", "Decomposition", "1 node at once"),
+        (bent(), "Auto", "MILP", "MILP (exact): a curve is not concave"),
+        (bent(), "Decomposition", "MILP", "Decomposition needs concave curves"),
+        (two(capacity=2), "Greedy", "Greedy", "Greedy (heuristic): the policy asks for it, gap 1"),
+        (two(capacity=2), "Genetic", "Genetic", "Genetic (exact): the policy asks for it"),
+        (two(capacity=2), "Annealing", "Annealing", "Annealing (exact): the policy asks for it"),
         (Problem((), ()), "Auto", "WaterFilling", "there is nothing to choose"),
     ],
     ids=[
@@ -221,8 +240,15 @@ def crossed():
         "two bind",
         "asked for LP",
         "water cannot",
-        "no MILP yet",
-        "no Genetic yet",
+        "asked for MILP",
+        "costs",
+        "steps that differ",
+        "asked for Decomposition",
+        "not concave",
+        "Decomposition cannot",
+        "asked for Greedy",
+        "asked for Genetic",
+        "asked for Annealing",
         "nothing",
     ],
 )
