@@ -6,47 +6,104 @@ seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from controller.estimate.curves import curve
+import numpy as np
+
+from controller.estimate.ahead import Outlook, foresee
+from controller.estimate.curves import curves as curves_of
+from controller.estimate.curves import horizon_of
+from controller.estimate.recall import remember
+from controller.estimate.predicted import pasts
 from controller.estimate.readings import Why, exposure_seconds, known_allocation
-from controller.estimate.weights import draw
+from controller.estimate.weights import HOUR, REPLICATES, draw
 from controller.estimate.words import amount, money
-from controller.guard import guard
-from controller.model import Curve, Decision, Plan, Reason, State
+from controller.guard import guard, guard_each
+from controller.model import Curve, Decision, Memory, Plan, Reason, State
 from controller.plan.opportunities import moves_of
 from controller.plan.propose import Proposal, propose
 from controller.plan.standing import Standing, clock, mode_of, stand
+from controller.plan.strategy import strategy_of
 from controller.plan.worth import weigh
+from exporters.traits import CurveKind
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from controller.model import Opportunity, Verdict, WorkloadState
 
 _ACTING = ("Approve", "Auto")
+_GOOD = (Reason.ALLOWED, Reason.MODE_SUGGEST)
+MANY: Final = 64
 Mark = Callable[[str], None]
 
 
-def decide(state: State, mark: Mark = lambda _: None) -> Decision:
+def decide(state: State, mark: Mark = lambda _: None, *, brief: bool = False, replicates: int = REPLICATES) -> Decision:
     """What to do now about one policy's nodes, and why. Nothing to do has a reason too.
 
-    `mark` is told the name of each stage when it is done, so that whoever has a clock can time them.
+    `mark` is told the name of each stage when it is done, so that whoever has a clock can time them. `brief`: come to the
+    same allowed moves without what only people look at (opportunities, how sure a plan is that is too small anyway).
+    Of more than MANY workloads that may move, how sure curves of demand are is told in closed form, not by replicates.
     """
     state = _sorted(state)
     standing = stand(state)
     out = {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))}
     if early := _nothing_can_move(state, standing, out):
         return _stay(state, *early, out, standing)
-    curves, unknown = _estimate(state, out)
+    expected = _expected(state)
+    many = len(standing.held) - len(out) > MANY
+    if not replicates or _needs_all(state) or not (brief or many):
+        curves, unknown = _estimate(state, standing, expected, replicates=replicates)
+        mark("estimate")
+        return judge(state, curves, unknown, mark, standing=standing, brief=brief)
+    curves, unknown = _estimate(state, standing, expected, replicates=0, closed=many)
     mark("estimate")
+    decision = judge(state, curves, unknown, mark, standing=standing, brief=brief)
+    open_ = {key for key in _proposed(decision) if curves[key].influence is None}
+    if not open_:
+        return decision
+    sure, _ = _estimate(state, standing, expected, replicates=replicates, only=open_)
+    return judge(state, dict(sorted((curves | sure).items())), unknown, mark, standing=standing, brief=brief)
+
+
+def _needs_all(state: State) -> bool:
+    """Whether a plan cannot be made without knowing how sure every curve is."""
+    return strategy_of(state.spec.objective)[0] == "RiskAware"
+
+
+def _proposed(decision: Decision) -> set[str]:
+    """Who would move, and who is in an opportunity: of them it has to be known how sure their curves are."""
+    moved = {verdict.move.key for verdict in decision.verdicts if verdict.reason in _GOOD}
+    pairs = {key for found in decision.plan.opportunities for key in (found.source, found.target) if key is not None}
+    return moved | pairs
+
+
+def judge(
+    state: State,
+    curves: Mapping[str, Curve],
+    unknown: Mapping[str, Why],
+    mark: Mark = lambda _: None,
+    *,
+    standing: Standing | None = None,
+    brief: bool = False,
+) -> Decision:
+    """Plan and guard on curves that are there already: what replay, explain and what-if go through as well.
+
+    `unknown`: key -> why a workload that may be moved has no curve. Of the state's past nothing is read but exposure.
+    """
+    if standing is None:
+        state = _sorted(state)
+        standing = stand(state)
+    out = {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))}
     pins = {key: out[key] for key in curves if key in out} | _only_shown(state, curves, out)
-    proposal = propose(state, curves, pins)
+    proposal = propose(state, curves, pins, brief=brief)
     mark("plan")
     verdicts = guard(state, proposal.plan, curves, standing)
-    plan = _with_reasons(state, standing, proposal, curves)
+    plan = proposal.plan if brief else _with_reasons(state, standing, proposal, curves)
     mark("guard")
-    apart = out | unknown | dict(proposal.left_out)
+    apart = out | dict(unknown) | dict(proposal.left_out)
     reason, sentence = _conclusion(state, standing, plan, verdicts, apart, curves)
     return Decision(
         state=state, curves=curves, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence,
@@ -57,8 +114,7 @@ def decide(state: State, mark: Mark = lambda _: None) -> Decision:
 def refit(state: State, mark: Mark = lambda _: None) -> dict[str, Curve]:
     """The curves alone, by key: what a unit is worth now, for whoever looks between two decisions."""
     state = _sorted(state)
-    standing = stand(state)
-    curves, _ = _estimate(state, {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))})
+    curves, _ = _estimate(state, stand(state), _expected(state), replicates=0)
     mark("estimate")
     return curves
 
@@ -103,21 +159,61 @@ _GRAVITY = (Reason.NO_HISTORY, *(r for r in Reason if r is not Reason.NO_HISTORY
 """Which reason speaks for many: no history first, since it is the one that passes by itself and has a date."""
 
 
-def _estimate(state: State, out: Mapping[str, Why]) -> tuple[dict[str, Curve], dict[str, Why]]:
+def _expected(state: State) -> dict[float, Outlook]:
+    """What the demand of every workload of that kind is expected to be, those of one horizon at once."""
+    by_horizon: dict[float, list[WorkloadState]] = {}
+    for workload in _movable(state):
+        if workload.traits.curve is CurveKind.DEMAND and workload.blocks is not None:
+            by_horizon.setdefault(horizon_of(workload, state.spec), []).append(workload)
+    predictive = state.spec.objective.strategy == "Predictive"
+    found = {}
+    for horizon, same in sorted(by_horizon.items()):
+        past = pasts(same, state.now, state.spec.limits) if predictive else None
+        memory, which = _remembered(state, same)
+        found[horizon] = foresee(memory, state.now, horizon / HOUR, past, which)
+    return found
+
+
+def _remembered(state: State, workloads: list[WorkloadState]) -> tuple[Memory, NDArray[np.intp] | None]:
+    """From what is kept, as far as it is, and its rows (None: all as they are); else from the blocks."""
+    keys = tuple(w.key for w in workloads)
+    if state.memory is not None:
+        if keys == state.memory.keys:
+            return state.memory, None
+        places = state.memory.index
+        if all(key in places for key in keys):
+            return state.memory, np.array([places[key] for key in keys], dtype=np.intp)
+    known = [(w, w.allocation, w.blocks) for w in workloads]
+    told = [(w.key, allocation, blocks) for w, allocation, blocks in known if allocation and blocks]
+    memory = remember(
+        [key for key, *_ in told],
+        [allocation.step for _, allocation, _ in told],
+        [allocation.max for _, allocation, _ in told],
+        [blocks for *_, blocks in told],
+        state.now,
+    )
+    return memory, None
+
+
+def _estimate(
+    state: State, standing: Standing, expected: Mapping[float, Outlook], *,
+    replicates: int = REPLICATES, only: Collection[str] | None = None, closed: bool = False,
+) -> tuple[dict[str, Curve], dict[str, Why]]:  # fmt: skip
     """Curves of all that can be believed, also of those that rest: their worth counts in what the node earns."""
-    nodes = {node.name: node for node in state.nodes}
-    weights = draw((w.blocks for w in _movable(state)), state.now, state.seed)
+    those = [w for w in _movable(state) if only is None or w.key in only]
+    weights = draw((w.blocks for w in _movable(state)), state.now, state.seed, replicates)
+    known = [(w, standing.nodes[w.node]) for w in those if w.node in standing.nodes]
+    fit = standing.workloads.keys() - standing.workload.keys()
+    found = curves_of(known, state.spec, state.now, weights, expected, fit, closed=closed)
     curves: dict[str, Curve] = {}
     unknown: dict[str, Why] = {}
-    for workload in _movable(state):
-        if workload.node not in nodes:
-            unknown[workload.key] = (Reason.INFEASIBLE, f"{workload.key} is on a node that is not in this policy")
-            continue
-        found = curve(workload, nodes[workload.node], state.spec, state.now, weights)
-        if isinstance(found, Curve):
-            curves[workload.key] = found
+    for workload in those:
+        key = workload.key
+        it = found.get(key) or (Reason.INFEASIBLE, f"{key} is on a node that is not in this policy")
+        if isinstance(it, Curve):
+            curves[key] = it
         else:
-            unknown[workload.key] = out.get(workload.key, found)
+            unknown[key] = it if workload.node not in standing.nodes else standing.workload.get(key, it)
     return curves, unknown
 
 
@@ -137,22 +233,18 @@ def _only_shown(state: State, curves: Mapping[str, Curve], out: Mapping[str, Why
 def _with_reasons(state: State, standing: Standing, proposal: Proposal, curves: Mapping[str, Curve]) -> Plan:
     """The plan with every opportunity judged as if it were proposed alone."""
     plan = proposal.plan
-    judged = tuple(_judged(state, standing, proposal, curves, found) for found in plan.opportunities)
-    why = plan.why
-    if state.spec.objective.strategy not in {"Threshold", "Interval"}:
-        why += f"; strategy {state.spec.objective.strategy} is not built yet, so Threshold was used"
-    return replace(plan, opportunities=judged, why=why)
+    those = [found for found in plan.opportunities if found.reason is not Reason.ALREADY_BEST]
+    sets = [moves_of(found, curves, plan.current, proposal.costs) for found in those]
+    verdicts = dict(zip(map(id, those), guard_each(state, sets, curves, standing), strict=True))
+    judged = tuple(_judged(found, verdicts.get(id(found), ())) for found in plan.opportunities)
+    return replace(plan, opportunities=judged)
 
 
-def _judged(
-    state: State, standing: Standing, proposal: Proposal, curves: Mapping[str, Curve], found: Opportunity
-) -> Opportunity:
-    if found.reason is Reason.ALREADY_BEST:
-        return found
-    moves = moves_of(found, curves, proposal.plan.current, proposal.costs)
-    verdicts = guard(state, replace(proposal.plan, moves=moves), curves, standing)
+def _judged(found: Opportunity, verdicts: Sequence[Verdict]) -> Opportunity:
     said = [v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED] or list(verdicts)
-    refusal = next((v for v in said if v.reason not in {Reason.ALLOWED, Reason.MODE_SUGGEST}), None)
+    if not said:
+        return found
+    refusal = next((v for v in said if v.reason not in _GOOD), None)
     if refusal is None:
         return replace(found, reason=said[0].reason)
     return replace(found, reason=refusal.reason, sentence=f"{found.sentence}; refused: {refusal.sentence}")
@@ -165,12 +257,12 @@ def _conclusion(
     state: State, standing: Standing, plan: Plan, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why],
     curves: Mapping[str, Curve],
 ) -> Why:  # fmt: skip
-    good = [v for v in verdicts if v.reason in {Reason.ALLOWED, Reason.MODE_SUGGEST}]
+    good = [v for v in verdicts if v.reason in _GOOD]
     if good and plan.gain is not None:
         reason = Reason.ALLOWED if any(v.allowed for v in good) else Reason.MODE_SUGGEST
         return (
             reason,
-            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(good, plan, curves)}{_beside(apart)}",
+            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(good, plan, curves, standing)}{_beside(apart)}",
         )
     if verdicts:
         first = next((v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED), verdicts[0])
@@ -193,9 +285,9 @@ def _moves_words(verdicts: list[Verdict]) -> str:
     return ", ".join(words) + (f" and {len(verdicts) - 4} more" if len(verdicts) > 4 else "")
 
 
-def _gain_words(good: list[Verdict], plan: Plan, curves: Mapping[str, Curve]) -> str:
+def _gain_words(good: list[Verdict], plan: Plan, curves: Mapping[str, Curve], standing: Standing) -> str:
     """Of the moves that are good, and of no others."""
-    worth = weigh([v.move for v in good], curves)
+    worth = weigh([v.move for v in good], curves, standing.trust)
     costs = f"; moving costs {money(worth.cost_usd, 3)} USD once" if worth.cost_usd else ""
     return f"{worth.words(on=plan.rate_now)}{costs}"
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from controller.estimate.weights import Past
-    from controller.model import F64
+    from controller.estimate.weights import Past, Weights
+    from controller.model import F64, Blocks
 
-_ALWAYS: Final = 0.95
+ALWAYS: Final = 0.95
 """Share of the time at no room from which a workload counts as always full."""
 _STRETCH: Final = 6 * 3600.0
 """Earnings are compared over stretches of 6 h, because many protocols credit in lumps."""
@@ -27,12 +27,33 @@ _BEST: Final = 0.9
 _DOUBT: Final = 0.8
 """Of what it would earn if it were always that full: under this share its use is not believed."""
 _FULL: Final = 0.98
+_POSSIBLE: Final = 1e24
+"""No real sum of one block is larger; NaN is not smaller."""
+
+
+def may_differ(blocks: Blocks, weights: Weights, kernel: F64) -> bool:
+    """Whether earnings may say less than use does: whether `by_earnings` has to be asked at all, which costs more."""
+    used = np.flatnonzero(kernel > 0)
+    column = weights.column(blocks.start[used] + blocks.span[used] / 2)
+    usd, units, hours = blocks.usd[used], blocks.unit_hours[used], blocks.rate_hours[used]
+    paired = (np.abs(usd) <= _POSSIBLE) & (np.abs(units) <= _POSSIBLE) & (np.abs(hours) <= _POSSIBLE)
+    if not paired.all():
+        return True
+    stretch, part = (column * weights.block // _STRETCH).astype(np.intp), kernel[used]
+    usd, units, hours = (np.bincount(stretch, weights=v * part) for v in (usd, units, hours))
+    told = (units > 0) & (hours > 0)
+    if told.sum() < _STRETCHES:
+        return False
+    rates = sorted((usd[told] / units[told]).tolist())
+    at = _BEST * (len(rates) - 1)
+    best = rates[int(at)] + (rates[min(int(at) + 1, len(rates) - 1)] - rates[int(at)]) * (at - int(at))
+    return best > 0 and float(usd.sum() / (best * units.sum())) < _DOUBT * (1 + 1e-9)
 
 
 def by_earnings(past: Past, block: float) -> tuple[Past, F64, str] | None:
     """The past with the demand that the earnings imply, its levels and a sentence; None where both agree (or cannot be compared)."""
     censored, exact = float(past.censored.sum()), float(past.exact.sum())
-    if censored < _ALWAYS * (censored + exact) or past.unit_hours.sum() <= 0:
+    if censored < ALWAYS * (censored + exact) or past.unit_hours.sum() <= 0:
         return None
     stretch = (past.columns * block // _STRETCH).astype(np.intp)
     _, stretch = np.unique(stretch, return_inverse=True)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from controller.model import Blocks
+    from numpy.typing import NDArray
+
+    from controller.model import F64, Blocks
     from exporters.reading import Reading
 
 _POSSIBLE: Final = 1e24
@@ -27,12 +29,24 @@ def at_todays_price(blocks: Blocks, reading: Reading) -> Blocks:
     """
     if blocks.tokens is None or blocks.token_usd is None:
         return blocks
-    known = (np.abs(blocks.tokens) <= _POSSIBLE) & (np.abs(blocks.token_usd) <= _POSSIBLE) & (blocks.tokens != 0)
-    if not known.any():
+    known = _known(blocks.tokens, blocks.token_usd)
+    price = token_price(blocks, reading)
+    if price is None:
         return blocks
-    price = reading.usd_per_token
-    if price is None:  # it earns nothing now, or does not say: the newest price at which it was paid
-        newest = int(np.flatnonzero(known)[-1])
-        price = float(blocks.token_usd[newest] / blocks.tokens[newest])
     usd = blocks.usd + np.where(known, blocks.tokens * price - blocks.token_usd, 0.0)
     return replace(blocks, usd=usd)
+
+
+def token_price(blocks: Blocks | None, reading: Reading) -> float | None:
+    """USD per token now; where it earns nothing now, or does not say, the newest price at which it was paid."""
+    if reading.usd_per_token is not None:
+        return reading.usd_per_token
+    if blocks is None or blocks.tokens is None or blocks.token_usd is None:
+        return None
+    paid = np.flatnonzero(_known(blocks.tokens, blocks.token_usd))
+    return float(blocks.token_usd[paid[-1]] / blocks.tokens[paid[-1]]) if len(paid) else None
+
+
+def _known(tokens: F64, token_usd: F64) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (np.abs(tokens) <= _POSSIBLE) & (np.abs(token_usd) <= _POSSIBLE) & (tokens != 0)
+    return found

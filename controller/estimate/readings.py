@@ -134,5 +134,8 @@ def exposure_seconds(workload: WorkloadState, now: float, limits: Limits | None 
     blocks = workload.blocks
     if blocks is None:
         return 0.0
-    lately = (blocks.start + blocks.span > now - _lately(limits)) & (blocks.start <= now)
-    return finite(float(blocks.hours[lately].sum()) * 3600) or 0.0
+    since, start = now - _lately(limits), blocks.start
+    first, last = start.searchsorted(since, "right"), start.searchsorted(now, "right")
+    if first and start[first - 1] + blocks.span[first - 1] > since:
+        first -= 1
+    return finite(float(blocks.hours[first:last].sum()) * 3600) or 0.0

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from controller.estimate.curves import MAX_POINTS, curve, grid
+from controller.estimate.breakpoints import MAX_POINTS, grid
+from controller.estimate.curves import curve
 from controller.estimate.weights import draw
 from controller.model import Curve, Reason
 from controller.policy import PolicySpec
