@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help run test check bench tools lock format docs clean
+.PHONY: help run test check bench bench-decide tools lock format docs clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # The environment is made from the lock (versions and hashes) and made again when the lock changes.
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
@@ -44,9 +44,13 @@ format: $(VENV)/.installed ## bring the code into shape
 docs: $(VENV)/.installed ## write the generated pages again
 	@$(BIN)/python scripts/docs.py
 
-bench: $(VENV)/.installed ## figures as ratios, each within one run; JSON goes to .cache/bench/
+bench: $(VENV)/.installed ## figures as ratios, all but bench-decide; JSON goes to .cache/bench/
 	@mkdir -p .cache/bench
-	@for b in benchmarks/bench_*.py; do $(BIN)/python $$b --json .cache/bench/$$(basename $$b .py).json || exit 1; done
+	@for b in $(filter-out %/bench_decide.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$b --json .cache/bench/$$(basename $$b .py).json || exit 1; done
+
+bench-decide: $(VENV)/.installed ## how good the decisions are: every scenario x 20 seeds; OPTIONS="--quick" for a look
+	@mkdir -p .cache/bench
+	@$(BIN)/python benchmarks/bench_decide.py --json .cache/bench/bench_decide.json $(OPTIONS)
 
 lock: $(VENV)/.installed ## lock the newest versions that pyproject.toml allows (versions and hashes, no addresses)
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/base.lock
