@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from controller.blocks import FIGURES, NAN, Block
+from controller.promises import Program
 from exporters.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Row = dict[str, Any]
 
+RESET: Final = "reset of "
+"""In `meta`, before the name of a policy whose owner took its fallback off: when."""
 _LEVEL: Final = struct.Struct("<Hd")
 _READING: Final = TypeAdapter(Reading)
+_PROGRAM: Final = TypeAdapter(Program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class RecordedDecision:
     sentence: str
     body: str
     """JSON."""
+    inputs: bytes | None = None
+    """What it was made from (controller/replay.py); kept where it differs from the decision before. None: not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +59,13 @@ class Change:
     """What is known of the changes of one allocation."""
 
     last_moved: float | None = None
-    """When orcha last changed it."""
+    """When it was last changed: by orcha, by a person who followed it, or, where orcha only suggests, by hand."""
     manual_change_at: float | None = None
+    """When a person last changed it against orcha, where orcha may act."""
     expected: float | None = None
-    """The allocation that orcha set, or saw first; another one that appears is a manual change."""
+    """The allocation that orcha set, or saw last; another one that appears is a manual change."""
+    resource: str | None = None
+    """What `expected` counts."""
 
 
 class StoredBlock(NamedTuple):
@@ -172,5 +182,42 @@ def columns_from(row: Any) -> tuple[float, bool, float, float, float]:
     return row.at, row.up, _figure(row.allocated), _figure(row.used), _figure(row.net_usd_per_hour)
 
 
+def decision_row(decision: RecordedDecision) -> Row:
+    """Without its inputs, which have a table of their own."""
+    row = asdict(decision)
+    del row["inputs"]
+    return row
+
+
+def inputs_row(decision: RecordedDecision) -> Row:
+    return {"policy": decision.policy, "at": decision.at, "inputs": decision.inputs}
+
+
 def decision_from(row: Any) -> RecordedDecision:
-    return RecordedDecision(row.policy, row.at, row.fingerprint, row.reason, row.sentence, row.body)
+    made_from = getattr(row, "inputs", None)  # only where they were asked for
+    return RecordedDecision(row.policy, row.at, row.fingerprint, row.reason, row.sentence, row.body, made_from)
+
+
+def program_row(program: Program) -> Row:
+    ended = None if program.outcome is None else program.outcome.at
+    body = _PROGRAM.dump_json(program).decode()
+    return {"id": program.id, "policy": program.policy, "at": program.at, "ended": ended, "body": body}
+
+
+def programs_from(rows: Sequence[Any]) -> Iterator[Program]:
+    """Without those that another version wrote and this one cannot read: they teach nothing then."""
+    for row in rows:
+        with suppress(ValidationError):
+            yield _PROGRAM.validate_json(row.body)
+
+
+def change_from(row: Any) -> Change:
+    return Change(row.last_moved, row.manual_change_at, row.expected, row.resource)
+
+
+def reset_row(policy: str, at: float) -> Row:
+    return {"name": f"{RESET}{policy}", "value": repr(at)}
+
+
+def resets_from(rows: Sequence[Any]) -> dict[str, float]:
+    return {row.name.removeprefix(RESET): float(row.value) for row in rows if row.name.startswith(RESET)}

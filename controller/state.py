@@ -6,9 +6,11 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from controller.model import Blocks, Curve, Decision, NodeState, State, WorkloadState
+from controller.model import Blocks, Curve, Decision, Learned, NodeState, State, WorkloadState
 from controller.observe import Observation, Watched
+from controller.plan.standing import mode_of
 from controller.policy import AllocationPolicy
+from controller.rows import Change
 from exporters.nodes import Node
 
 Past = Mapping[str, Blocks | None]
@@ -86,3 +88,24 @@ def workload_state(item: Watched, observation: Observation, past: Past) -> Workl
         mode=item.mode,
         driver=item.driver,
     )
+
+
+def remembering(state: State, changes: Mapping[str, Change], learned: Learned, programs: Iterable[float]) -> State:
+    """With what is known of earlier changes, and when the policy's own programs began. A change by hand pins a workload
+    only where orcha may act: to one who is shown suggestions it is a move like any other.
+    """
+    begun = [at for at in programs if at <= state.now]
+    state = replace(
+        state,
+        learned=learned,
+        programs_last_hour=sum(at > state.now - 3600 for at in begun),
+        last_program_at=max(begun, default=None),
+    )
+    return replace(state, workloads=tuple(_moved(state, w, changes.get(w.key)) for w in state.workloads))
+
+
+def _moved(state: State, workload: WorkloadState, change: Change | None) -> WorkloadState:
+    if change is None or (change.last_moved is None and change.manual_change_at is None):
+        return workload
+    pinned = change.manual_change_at if mode_of(state, workload) in {"Approve", "Auto"} else None
+    return replace(workload, last_moved=change.last_moved, manual_change_at=pinned)

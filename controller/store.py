@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import BigInteger, Select, Table, bindparam, delete, func, insert, select
@@ -25,6 +25,7 @@ from controller import tables
 from controller.address import Address, StoreLocked, StoreRefused, WriterLock, address_of, inode_of, translated
 from controller.blocks import HOUR
 from controller.opening import check_version, check_whole, engine_for, migrate, probe
+from controller.queries import inputs_from, load_blocks, load_newest, load_readings, numbers, of
 from controller.rows import (
     Batch,
     Change,
@@ -35,20 +36,31 @@ from controller.rows import (
     StoredBlock,
     block_from,
     both_from,
+    change_from,
     columns_from,
     decision_from,
-    stored_from,
+    decision_row,
+    inputs_row,
+    program_row,
+    programs_from,
+    reset_row,
+    resets_from,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from controller.promises import Program
     from exporters.reading import Reading
 
 MOST_WAITING: Final = 10_000
 """Events, and decisions, that wait for a store that cannot be written."""
+MOST_INPUTS_WAITING: Final = 100
+"""Decisions of those whose inputs wait as well: they are a hundred times larger."""
+MOST_INPUT_BYTES: Final = 256 * 2**20
+"""What decisions were made from takes at most so much of the store; the oldest give way (the decisions stay)."""
 _MOST_IDS: Final = 500
 """Workloads asked for in one query."""
 _ADVISORY: Final = 0x6F72636861
@@ -71,8 +83,11 @@ class Store:
         self._fingerprints: dict[str, str] = {}
         self._events: deque[Event] = deque(maxlen=MOST_WAITING)
         self._decisions: deque[RecordedDecision] = deque(maxlen=MOST_WAITING)
+        self._inputs: deque[RecordedDecision] = deque(maxlen=MOST_INPUTS_WAITING)
         self._latest: dict[str, RecordedDecision] = {}
         self._changes: dict[str, Change] = {}
+        self._programs: dict[str, Program] = {}
+        self._resets: dict[str, float] = {}
         self._dialect_insert = sqlite.insert if address.path else postgresql.insert
 
     @classmethod
@@ -116,42 +131,68 @@ class Store:
         self._events.append(event)
 
     def note_decision(self, decision: RecordedDecision) -> None:
-        """It replaces the newest of its policy, and is added to the history if its fingerprint differs from that."""
-        before = self._latest.get(decision.policy)
-        if (before.fingerprint if before else self._fingerprints.get(decision.policy)) != decision.fingerprint:
-            self._decisions.append(decision)
-        self._latest[decision.policy] = decision
+        """It replaces the newest of its policy, and is added to the history, with what it was made from, if its fingerprint
+        differs from that.
+        """
+        alone = replace(decision, inputs=None)
+        if self.fingerprint(decision.policy) != decision.fingerprint:
+            self._decisions.append(alone)
+            if decision.inputs is not None:
+                self._inputs.append(decision)
+        self._latest[decision.policy] = alone
+
+    def fingerprint(self, policy: str) -> str | None:
+        """Of the newest decision: of one that has the same, nobody needs to make the inputs."""
+        newest = self._latest.get(policy)
+        return newest.fingerprint if newest else self._fingerprints.get(policy)
 
     def note_change(self, key: str, change: Change) -> None:
         """The next `write` is forced to the disk."""
         self._changes[key] = change
 
+    def note_program(self, program: Program) -> None:
+        """It takes the place of what is known under its id. The next `write` is forced to the disk."""
+        self._programs[program.id] = program
+
+    def note_reset(self, policy: str, at: float) -> None:
+        self._resets[policy] = at
+
     async def write(self, batch: Batch | None = None) -> None:
         """Write the batch and all that waits, in one transaction. Raises StoreError, and then everything still waits."""
         batch = batch or Batch()
         async with self._one_at_a_time:
-            events, decisions = list(self._events), list(self._decisions)
+            events, decisions, inputs = list(self._events), list(self._decisions), list(self._inputs)
             latest, changes = dict(self._latest), dict(self._changes)
-            if not (batch or events or latest or changes):
+            programs, resets = dict(self._programs), dict(self._resets)
+            if not (batch or events or latest or changes or programs or resets):
                 return
-            async with self._writing(durable=bool(changes)) as connection:
+            async with self._writing(durable=bool(changes or programs or resets)) as connection:
                 ids = await self._write_batch(connection, batch, changes)
                 await self._insert(connection, tables.events, [asdict(event) for event in events])
-                await self._insert(connection, tables.decisions, [asdict(decision) for decision in decisions])
+                await self._insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
+                await self._upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
+                await self._upsert(connection, tables.programs, [program_row(each) for each in programs.values()])
+                await self._upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
                 await self._upsert(
-                    connection, tables.last_decisions, [asdict(decision) for decision in latest.values()]
+                    connection, tables.last_decisions, [decision_row(decision) for decision in latest.values()]
                 )
             self._ids.update(ids)
+            _drop(self._inputs, inputs)
+            self._programs = {name: each for name, each in self._programs.items() if programs.get(name) is not each}
+            self._resets = {policy: at for policy, at in self._resets.items() if resets.get(policy) != at}
             self._forget(events, decisions, latest, changes)
 
-    async def prune(self, readings_before: float, before: float) -> None:
-        """Delete readings of before the one time, and blocks, decisions and events of before the other."""
+    async def prune(self, readings_before: float, before: float, most_inputs: int = MOST_INPUT_BYTES) -> None:
+        """Delete readings of before the one time, all else of before the other, and of inputs what is more than so many bytes."""
         async with self._one_at_a_time, self._writing(durable=False) as connection:
             blocks = tables.blocks.c
             await connection.execute(delete(tables.readings).where(tables.readings.c.at < readings_before))
             await connection.execute(delete(tables.blocks).where(blocks.start * 60 + blocks.span <= before))
             await connection.execute(delete(tables.decisions).where(tables.decisions.c.at < before))
+            oldest = max(before, await inputs_from(connection, most_inputs))
+            await connection.execute(delete(tables.inputs).where(tables.inputs.c.at < oldest))
             await connection.execute(delete(tables.events).where(tables.events.c.at < before))
+            await connection.execute(delete(tables.programs).where(tables.programs.c.at < before))
 
     # what is known
 
@@ -161,12 +202,12 @@ class Store:
         async with self._reading() as connection:
             asked = set(keys)
             if not asked <= self._ids.keys():
-                self._ids = await _numbers(connection)
+                self._ids = await numbers(connection)
             wanted = {self._ids[key]: key for key in asked & self._ids.keys()}
-            for ids in _slices(list(wanted), _MOST_IDS):
-                await _load_newest(connection, ids, wanted, found)
-                await _load_blocks(connection, ids, wanted, found)
-                await _load_readings(connection, ids, wanted, found)
+            for ids in (list(wanted)[i : i + _MOST_IDS] for i in range(0, len(wanted), _MOST_IDS)):
+                await load_newest(connection, ids, wanted, found)
+                await load_blocks(connection, ids, wanted, found)
+                await load_readings(connection, ids, wanted, found)
         return found
 
     async def time(self) -> float | None:
@@ -183,7 +224,7 @@ class Store:
         """The blocks that overlap the period, oldest first."""
         c = tables.blocks.c
         query = (
-            _of(key, tables.blocks).where(c.start * 60 + c.span > since, c.start * 60 < until).order_by(c.start, c.span)
+            of(key, tables.blocks).where(c.start * 60 + c.span > since, c.start * 60 < until).order_by(c.start, c.span)
         )
         return [block_from(row) for row in await self._all(query)]
 
@@ -192,7 +233,7 @@ class Store:
         c = tables.readings.c
         return [
             columns_from(row)
-            for row in await self._all(_of(key, tables.readings).where(c.at >= since, c.at < until).order_by(c.at))
+            for row in await self._all(of(key, tables.readings).where(c.at >= since, c.at < until).order_by(c.at))
         ]
 
     async def last_decisions(self) -> dict[str, RecordedDecision]:
@@ -205,6 +246,20 @@ class Store:
         query = select(tables.decisions).where(c.policy == policy, c.at >= since, c.at < until).order_by(c.id)
         return [decision_from(row) for row in await self._all(query)]
 
+    async def decided(self, policy: str, until: float) -> RecordedDecision | None:
+        """What held then: the newest changed decision of `until` or before, with what it was made from where that is kept."""
+        c, made_from = tables.decisions.c, tables.inputs.c
+        both = tables.decisions.outerjoin(tables.inputs, (made_from.policy == c.policy) & (made_from.at == c.at))
+        query = select(tables.decisions, made_from.inputs).select_from(both).where(c.policy == policy, c.at <= until)
+        rows = await self._all(query.order_by(c.at.desc(), c.id.desc()).limit(1))
+        return decision_from(rows[0]) if rows else None
+
+    async def decided_since(self, policy: str) -> float | None:
+        """The time of the oldest decision that is kept; None: there is none."""
+        c = tables.decisions.c
+        rows = await self._all(select(func.min(c.at).label("at")).where(c.policy == policy))
+        return rows[0].at if rows else None
+
     async def events(self, since: float, until: float, most: int = 1000) -> list[Event]:
         """The newest `most` of the period, oldest first."""
         c = tables.events.c
@@ -214,8 +269,19 @@ class Store:
     async def changes(self) -> dict[str, Change]:
         """Key -> what is known of its changes, those that still wait to be written included."""
         query = select(tables.workloads.c.key, tables.changes).join(tables.changes)
-        found = {row.key: Change(row.last_moved, row.manual_change_at, row.expected) for row in await self._all(query)}
+        found = {row.key: change_from(row) for row in await self._all(query)}
         return {**found, **self._changes}
+
+    async def programs(self, since: float, until: float, policy: str | None = None) -> list[Program]:
+        """Those that began in the period, oldest first, with their outcomes, those that wait to be written included."""
+        rows = await self._all(select(tables.programs).where(tables.programs.c.at.between(since, until)))
+        found = {each.id: each for each in programs_from(rows)} | self._programs
+        wanted = (p for p in found.values() if since <= p.at < until and policy in {None, p.policy})
+        return sorted(wanted, key=lambda each: (each.at, each.id))
+
+    async def resets(self) -> dict[str, float]:
+        """Policy -> when its owner last took its fallback off."""
+        return resets_from(await self._all(select(tables.meta))) | self._resets
 
     # how
 
@@ -305,9 +371,9 @@ class Store:
         """The number of each workload; new ones get one."""
         if keys <= self._ids.keys():
             return self._ids
-        known = await _numbers(connection)
+        known = await numbers(connection)
         await self._insert(connection, tables.workloads, [{"key": key} for key in sorted(keys - known.keys())])
-        return known if keys <= known.keys() else await _numbers(connection)
+        return known if keys <= known.keys() else await numbers(connection)
 
     def _forget(
         self,
@@ -331,42 +397,3 @@ def _drop(waiting: deque[Any], written: list[Any]) -> None:
     gone = {id(item) for item in written}
     while waiting and id(waiting[0]) in gone:
         waiting.popleft()
-
-
-def _slices(ids: list[int], size: int) -> Iterator[list[int]]:
-    return (ids[i : i + size] for i in range(0, len(ids), size))
-
-
-async def _numbers(connection: AsyncConnection) -> dict[str, int]:
-    rows = (await connection.execute(select(tables.workloads))).all()
-    return {row.key: row.id for row in rows}
-
-
-def _of(key: str, table: Table) -> Select[Any]:
-    return select(table).join(tables.workloads).where(tables.workloads.c.key == key)
-
-
-async def _load_newest(
-    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
-) -> None:
-    query = select(tables.newest).where(tables.newest.c.workload_id.in_(ids))
-    for row in (await connection.execute(query)).all():
-        found[keys[row.workload_id]] = stored_from(row)
-
-
-async def _load_blocks(
-    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
-) -> None:
-    c = tables.blocks.c
-    query = select(tables.blocks).where(c.workload_id.in_(ids))
-    for row in (await connection.execute(query.order_by(c.workload_id, c.start, c.span))).all():
-        found.setdefault(keys[row.workload_id], Stored()).blocks.append(block_from(row))
-
-
-async def _load_readings(
-    connection: AsyncConnection, ids: list[int], keys: Mapping[int, str], found: dict[str, Stored]
-) -> None:
-    c = tables.readings.c
-    query = select(tables.readings).where(c.workload_id.in_(ids))
-    for row in (await connection.execute(query.order_by(c.workload_id, c.at))).all():
-        found.setdefault(keys[row.workload_id], Stored()).readings.append(columns_from(row))

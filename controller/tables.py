@@ -106,6 +106,15 @@ decisions = Table(
 )
 """Those that differed from the one before."""
 
+inputs = Table(
+    "inputs",
+    METADATA,
+    Column("policy", String, primary_key=True),
+    Column("at", Double, primary_key=True),
+    Column("inputs", LargeBinary, nullable=False),
+)
+"""What those decisions were made from (controller/replay.py), beside them: lists of decisions need not read it."""
+
 last_decisions = Table("last_decisions", METADATA, Column("policy", String, primary_key=True), *_of_decision())
 
 events = Table(
@@ -125,9 +134,21 @@ changes = Table(
     Column("last_moved", Double),
     Column("manual_change_at", Double),
     Column("expected", Double),
+    Column("resource", String),
     sqlite_with_rowid=False,
 )
-"""`expected`: the allocation that orcha set, or saw first; another one that appears is a manual change."""
+"""`expected`: the allocation that orcha set, or saw last; another one that appears is a manual change."""
+
+programs = Table(
+    "programs",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    Column("ended", Double),
+    Column("body", Text, nullable=False),
+)
+"""Changes of allocations with their promises and outcomes (controller/promises.py) as JSON; `ended` NULL: not judged yet."""
 
 
 def _first(connection: Connection) -> None:
@@ -142,6 +163,18 @@ def _tokens(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE blocks ADD COLUMN {name} DOUBLE PRECISION")
 
 
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens)
+def _inputs(connection: Connection) -> None:
+    """What decisions were made from; an empty file had the table from the first step."""
+    inputs.create(connection, checkfirst=True)
+
+
+def _programs(connection: Connection) -> None:
+    """What came of changes; an empty file had all of it from the first step."""
+    programs.create(connection, checkfirst=True)
+    if "resource" not in {column["name"] for column in inspect(connection).get_columns("changes")}:
+        connection.exec_driver_sql("ALTER TABLE changes ADD COLUMN resource VARCHAR")
+
+
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens, _inputs, _programs)
 """STEPS[i] brings version i to i + 1; version 0 is an empty file. Once released, a step is never edited: a change of the
 tables is a new step, and the first one keeps creating what it created then."""

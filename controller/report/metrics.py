@@ -51,11 +51,14 @@ class _Families(Collector):
         yield from self._families
 
 
-def render(decisions: Iterable[Decision], capacities: Iterable[NodeState]) -> Page:
-    """The families that follow from the newest decision of each policy. Pure, and meant for a worker thread."""
+def render(
+    decisions: Iterable[Decision], capacities: Iterable[NodeState], more: Iterable[GaugeMetricFamily] = ()
+) -> Page:
+    """The families that follow from the newest decision of each policy, and `more` (kpi.py). Pure, for a worker thread."""
     made = sorted(decisions, key=lambda decision: decision.plan.policy)
+    families = [*capacity_families(capacities), *allocation_families(made), *plan_families(made), *more]
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families([*capacity_families(capacities), *allocation_families(made), *plan_families(made)]))
+    registry.register(_Families(families))
     return Page(generate_latest(registry), generate_openmetrics(registry).removesuffix(_EOF))
 
 

@@ -15,7 +15,7 @@ from controller import tables
 from controller.address import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreRefused
 from controller.blocks import Block
 from controller.rows import Batch, Change, Event, RecordedDecision, StoredBlock, block_row, newest_row, reading_row
-from controller.store import Store
+from controller.store import MOST_INPUTS_WAITING, Store
 from exporters.reading import Connection, Native, Pool, Quality, Reading
 
 KEY = "rack-1/golem"
@@ -155,6 +155,73 @@ async def test_of_decisions_the_newest_and_those_that_changed_are_kept(store, pa
     }
     assert [found.at for found in await again.decisions("default", 0, 10)] == [1.0, 3.0]
     await again.close()
+
+
+def made_from(at: float, fingerprint: str, inputs: bytes | None, policy: str = "default") -> RecordedDecision:
+    return replace(decision(at, fingerprint, policy), inputs=inputs)
+
+
+async def test_what_a_decision_was_made_from_is_kept_with_those_that_changed(store, path):
+    for at, fingerprint, inputs in ((1.0, "a", b"one"), (2.0, "a", b"two"), (3.0, "b", b"three"), (4.0, "c", None)):
+        store.note_decision(made_from(at, fingerprint, inputs))
+    store.note_decision(made_from(2.0, "x", b"other", policy="other"))
+    await store.write()
+    again = await reopened(store, path)
+    held = {at: await again.decided("default", at) for at in (0.5, 1.0, 2.5, 3.5, 9.0)}
+    assert held[0.5] is None
+    assert [(found.at, found.inputs) for found in list(held.values())[1:]] == [
+        (1.0, b"one"), (1.0, b"one"), (3.0, b"three"), (4.0, None),
+    ]  # fmt: skip
+    assert (await again.decided("other", 9.0)).inputs == b"other"
+    assert await again.decided("nobody", 9.0) is None
+    assert [await again.decided_since(policy) for policy in ("default", "nobody")] == [1.0, None]
+    assert [found.inputs for found in await again.decisions("default", 0, 10)] == [None] * 3, "lists need not read them"
+    await again.close()
+
+
+async def test_of_a_decision_like_the_newest_nobody_needs_to_make_the_inputs(store, path):
+    assert store.fingerprint("default") is None
+    store.note_decision(decision(1.0, "a"))
+    assert store.fingerprint("default") == "a"
+    await store.write()
+    again = await reopened(store, path)
+    assert again.fingerprint("default") == "a"
+    await again.close()
+
+
+async def test_inputs_go_with_their_decisions_and_the_oldest_where_there_are_too_many(store):
+    for at in (1.0, 2.0, 3.0, 4.0):
+        store.note_decision(made_from(at, str(at), b"x" * 100))
+    await store.write()
+    await store.prune(0.0, 2.0)
+    assert await store.decided("default", 1.0) is None
+    assert (await store.decided("default", 2.0)).inputs is not None
+    await store.prune(0.0, 2.0, most_inputs=250)
+    assert [(await store.decided("default", at)).inputs is None for at in (2.0, 3.0, 4.0)] == [True, False, False]
+    await store.prune(0.0, 2.0, most_inputs=0)
+    assert (await store.decided("default", 4.0)).inputs is None
+    assert len(await store.decisions("default", 0, 10)) == 3, "the decisions stay"
+
+
+async def test_while_nothing_can_be_written_only_the_newest_inputs_wait(store):
+    for at in range(MOST_INPUTS_WAITING + 5):
+        store.note_decision(made_from(float(at), str(at), b"x"))
+    await store.write()
+    assert (await store.decided("default", 4.0)).inputs is None
+    assert (await store.decided("default", 5.0)).inputs == b"x"
+    assert len(await store.decisions("default", 0, 1e6)) == MOST_INPUTS_WAITING + 5
+
+
+async def test_a_state_from_before_inputs_were_kept_gets_their_table(path):
+    old = await Store.open(url(path), steps=tables.STEPS[:2])
+    async with old._writing(durable=False) as connection:
+        await connection.exec_driver_sql("DROP TABLE inputs")
+    await old.close()
+    store = await Store.open(url(path))
+    store.note_decision(made_from(1.0, "a", b"one"))
+    await store.write()
+    assert (await store.decided("default", 1.0)).inputs == b"one"
+    await store.close()
 
 
 async def test_changes_are_known_at_once_and_after_a_restart(store, path):

@@ -68,7 +68,7 @@ async def test_history_survives_a_restart_in_postgresql(server):
         history.add(look(T + 60.0 * i, i % 9))
     now = T + DAY + 7200
     store.note_event(Event(now, "Started", "orcha", "orcha started"))
-    store.note_decision(RecordedDecision("default", now, "a", "LowGain", "stay", "{}"))
+    store.note_decision(RecordedDecision("default", now, "a", "LowGain", "stay", "{}", b"made from"))
     store.note_change(KEPT.key, Change(expected=8.0))
     await history.flush(store, now)
     await history.flush(store, now + 4000)
@@ -83,6 +83,7 @@ async def test_history_survives_a_restart_in_postgresql(server):
     assert (one.usd == other.usd).all()
     assert (await period(reader, KEPT.key, T, now)).exposure == pytest.approx(one.exposure)
     assert (await reader.last_decisions())["default"].at == now
+    assert (await reader.decided("default", now + 9)).inputs == b"made from"
     assert await reader.changes() == {KEPT.key: Change(expected=8.0)}
     assert [event.kind for event in await reader.events(T, now + 1)] == ["Started"]
     await reader.close()
