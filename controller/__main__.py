@@ -17,6 +17,9 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from controller.commands.backtest import backtest
+from controller.commands.explain import explain
+from controller.commands.whatif import whatif
 from controller.manifests import KINDS, Manifests, load, schema
 from exporters import __version__
 from exporters.collector import discover
@@ -174,6 +177,11 @@ def status(
     wants(output)
     view = finish(status_from_state(state) if state else status_from_api(api, token_file))
     show(view, output, status_table)
+
+
+app.command()(backtest)
+app.command()(explain)
+app.command()(whatif)
 
 
 def wants(output: str) -> None:

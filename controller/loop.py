@@ -18,15 +18,18 @@ import structlog
 from controller.address import StoreError
 from controller.decide import decide, refit
 from controller.history import History
+from controller.learning import newest
 from controller.manifests import Manifests
 from controller.model import Decision, State
 from controller.observe import Observation, Source
+from controller.outcomes import Outcomes, ledgers_of
 from controller.policy import AllocationPolicy
-from controller.report import views
+from controller.report import kpi, views
 from controller.report.metrics import ControllerMetrics, render
 from controller.state import movable_on, node_state, state_of, without_past, without_replicates
 from controller.store import Store
 from exporters.clock import Clock
+from exporters.reading import Reading
 
 log = structlog.get_logger("orcha.loop")
 
@@ -62,8 +65,10 @@ class Reconciler:
         self.manifests = manifests
         self.observation = Observation(at=clock.time())
         self.decisions: dict[str, Decision] = {}
+        self.outcomes = Outcomes(store)
         self._source, self._history, self._store = source, history, store
         self._metrics, self._clock, self._ask_block, self._rng = metrics, clock, ask_block, rng
+        self._scores = kpi.Scores()
         self._due: dict[tuple[str, str], float] = {}
         self._write_failed = False
         self._began = clock.monotonic()
@@ -90,7 +95,7 @@ class Reconciler:
         with self._step("observe"):
             self.observation = await self._source.observe()
             async for reading in _in_slices(self.observation.fresh):
-                self._history.add(reading)
+                self._take_in(reading)
         for policy in self.manifests.policies:
             if policy.spec.mode == "Off":
                 self.decisions.pop(policy.name, None)
@@ -101,13 +106,23 @@ class Reconciler:
         with self._step("report"):
             await self._remember()
 
+    def _take_in(self, reading: Reading) -> None:
+        watched = self._source.watched.get(reading.key)
+        if self._history.add(reading) and watched is not None:
+            past = None if reading.key in self._scores.contacts else self._history.readings(reading.key, 0.0)
+            self._scores.look(reading, watched.stale_after, past)
+
     async def _decide(self, policy: AllocationPolicy) -> None:
         """Estimate, plan and guard, in a thread: it is arithmetic, and scrapes must not wait for it."""
         expression = policy.spec.limits.block_while
         state = await self._state(policy, await self._ask_block(expression) if expression else None)
+        if await self.outcomes.restore():
+            state = await asyncio.to_thread(self.outcomes.catch_up, state)
         decision = await asyncio.to_thread(decide, state, self._timed())
         self._metrics.count(decision)
-        self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
+        shown = self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
+        self.outcomes.show(shown)
+        await asyncio.to_thread(self._scores.decided, shown)
         self._postpone(policy, "estimate", policy.spec.reconcile.estimate)  # its curves are as new as the decision
         await self._show(decision)
         log.info(decision.sentence, policy=policy.name, reason=str(decision.reason))
@@ -127,7 +142,9 @@ class Reconciler:
 
     async def _render(self) -> None:
         nodes = [node_state(node) for node in self.manifests.nodes]
-        self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes)
+        ledgers = ledgers_of(self.outcomes.ledgers, self.decisions)
+        more = await asyncio.to_thread(kpi.families, self._scores, newest(ledgers, self.observation.at))
+        self._metrics.page = await asyncio.to_thread(render, tuple(self.decisions.values()), nodes, more)
 
     async def _show(self, decision: Decision) -> None:
         """The page of metrics and the record of the decision: of 10 000 workloads they take half a second, so in a thread."""
@@ -159,6 +176,7 @@ class Reconciler:
         names = {policy.name for policy in manifests.policies}
         self.decisions = {name: decision for name, decision in self.decisions.items() if name in names}
         self._metrics.policies(names)
+        self._scores.keep(names, self._source.watched)
 
     def _is_due(self, policy: AllocationPolicy, step: str, interval: float) -> bool:
         now, name = self._clock.monotonic(), (policy.name, step)
@@ -204,8 +222,9 @@ class Reconciler:
         only ever replaced as a whole.
         """
         return views.status(
-            self.observation, self._source.watched, tuple(self.decisions.values()), version=version, manifests=reloads
-        )
+            self.observation, self._source.watched, tuple(self.decisions.values()), version=version, manifests=reloads,
+            ledgers=self.outcomes.ledgers,
+        )  # fmt: skip
 
 
 async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:

@@ -1,10 +1,13 @@
-"""Commands that look once and end: `orcha plan`, `orcha status`. Wiring; the decisions are those of the loop."""
+"""Commands that look once and end (`orcha plan`, `status`), and the look of `explain` and `whatif`. Wiring: the decisions
+are those of the loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,14 @@ from controller.address import StoreError
 from controller.decide import decide
 from controller.history import History
 from controller.manifests import Manifests
+from controller.model import Blocks, State
+from controller.observe import Observation, Watched
 from controller.observe.embedded import Embedded
-from controller.observe.promql import blocked
+from controller.observe.promql import blocked as blocked_now
+from controller.outcomes import Outcomes
 from controller.report import views
 from controller.samples import Kept
-from controller.state import movable_on, state_of
+from controller.state import state_of
 from controller.store import Store
 from exporters.clock import SystemClock
 from exporters.collector import Collector
@@ -46,10 +52,22 @@ def state_url(found: Manifests, given: str | None) -> str:
     return DEFAULT_STATE
 
 
-async def plan_once(
-    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, version: str
-) -> views.View:
-    """Look at every node once and decide, with the history of the state where there is one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """Every node looked at once, with what the state remembers."""
+
+    observation: Observation
+    watched: Mapping[str, Watched]
+    past: Mapping[str, Blocks | None]
+    """key -> block statistics, of every workload."""
+    blocked: Mapping[str, str | None]
+    """Policy -> why its blockWhile blocks now."""
+    states: tuple[State, ...]
+    """What each policy decides from, in the order of their names."""
+
+
+async def look(found: Manifests, state: str | None, collectors: Mapping[str, Collector]) -> Look:
+    """Look at every node once, with the history of the state where there is one. Raises CouldNot."""
     clock = SystemClock()
     async with open_client() as client:
         source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
@@ -57,38 +75,69 @@ async def plan_once(
             history = History(
                 [Kept.of(workload) for workload in source.workloads], retention=found.settings.spec.retention
             )
-            await _remembered(history, state_url(found, state), named=state is not None, now=clock.time())
+            outcomes = await _remembered(history, state_url(found, state), named=state is not None, now=clock.time())
             await source.first_prices()
             observation = await source.observe(patience=LONGEST_LOOK)
             for reading in observation.fresh:
                 history.add(reading)
-            decisions = []
+            blocked = {}
             for policy in found.policies:
                 expression = policy.spec.limits.block_while
-                why = await blocked(client, found.settings.spec.prometheus_url, expression) if expression else None
-                nodes = found.nodes_of(policy)
-                past = {key: history.blocks(key, observation.at) for key in movable_on(nodes, source.watched)}
-                made = state_of(policy, nodes, observation, source.watched, past, blocked=why)
-                decisions.append(await asyncio.to_thread(decide, made))
+                asked = (
+                    await blocked_now(client, found.settings.spec.prometheus_url, expression) if expression else None
+                )
+                blocked[policy.name] = asked
         finally:
             await source.close()
+    past = {key: history.blocks(key, observation.at) for key in source.watched}
+    made = states_of(found, observation, source.watched, past, blocked)
+    return Look(observation, source.watched, past, blocked, tuple(outcomes.catch_up(each) for each in made))
+
+
+def states_of(
+    found: Manifests,
+    observation: Observation,
+    watched: Mapping[str, Watched],
+    past: Mapping[str, Blocks | None],
+    blocked: Mapping[str, str | None],
+) -> list[State]:
+    """The State of every policy of the manifests, as far as one look tells it."""
+    return [
+        state_of(policy, found.nodes_of(policy), observation, watched, past, blocked=blocked.get(policy.name))
+        for policy in found.policies
+    ]
+
+
+async def plan_once(
+    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, version: str
+) -> views.View:
+    """Look at every node once and decide, with the history of the state where there is one."""
+    seen = await look(found, state, collectors)
+    decisions = [await asyncio.to_thread(decide, each) for each in seen.states]
     manifests = {"sha256": found.sha256, "problems": []}
-    return views.status(observation, source.watched, decisions, version=version, manifests=manifests)
+    return views.status(seen.observation, seen.watched, decisions, version=version, manifests=manifests)
 
 
-async def _remembered(history: History, url: str, *, named: bool, now: float) -> None:
+def is_there(url: str) -> bool:
+    """Whether there may be something at a state that nobody named: a file that was never made holds nothing."""
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+
+
+async def _remembered(history: History, url: str, *, named: bool, now: float) -> Outcomes:
     """Bring back what the state knows; without one that was named, there is just no history."""
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not named and not path.exists():
-        return
+    if not named and not is_there(url):
+        return Outcomes()
     try:
         store = await Store.open(url, write=False)
         try:
             await history.restore(store, now)
+            outcomes = Outcomes(store)  # what it notes is for this look: nothing is written
+            await outcomes.restore()
         finally:
             await store.close()
     except StoreError as exc:
         raise CouldNot(str(exc)) from exc
+    return outcomes
 
 
 async def status_from_api(api: str, token_file: Path | None) -> views.View:

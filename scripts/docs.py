@@ -20,7 +20,7 @@ from prometheus_client import Metric  # noqa: E402 the repository is put on the 
 
 from controller.model import NodeState  # noqa: E402
 from controller.policy import AllocationPolicy  # noqa: E402
-from controller.report import metrics  # noqa: E402
+from controller.report import kpi, metrics  # noqa: E402
 from exporters.collector import discover  # noqa: E402
 from exporters.metrics import Exposition, families_of  # noqa: E402
 from exporters.nodes import Duration, Node, Quantity  # noqa: E402
@@ -83,6 +83,7 @@ def metrics_page() -> str:
     only = [row for name, row in rows.items() if name in alone]
     capacity = NodeState("", dict.fromkeys((*metrics.UNITS, "stake/DATA"), 1.0), None)
     made = [*metrics.capacity_families([capacity]), *metrics.allocation_families([]), *metrics.plan_families([])]
+    made += kpi.families(kpi.Scores(), [])
     live = metrics.ControllerMetrics("", "")
     live.policies([""])
     live.reloaded("", 0.0)

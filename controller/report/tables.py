@@ -165,8 +165,28 @@ def policy_panel(policy: View, view: View) -> RenderableType:
     lines += [move_line(verdict, steps.get(verdict["workload"])) for verdict in policy["verdicts"]]
     for key, why in policy["left_out"].items():
         lines.append(Text(f"  {key} stays: {why['sentence']}", style=DIM))
+    lines += paid_lines(policy)
     title = f"policy {policy['name']}, mode {policy['mode']}"
     return Panel(Group(*lines), title=title, title_align="left", border_style=DIM)
+
+
+def paid_lines(policy: View) -> Iterator[Text]:
+    """What came of the programs of the last 7 days, and a fallback."""
+    outcomes, learned = policy.get("outcomes"), policy.get("learned")
+    if outcomes and outcomes["judged"]:
+        success, coverage = (round(outcomes[name] * outcomes["judged"]) for name in ("success_ratio", "coverage_ratio"))
+        realised, promised = (
+            usd(outcomes[name], signed=True) for name in ("realised_usd_per_hour", "promised_usd_per_hour")
+        )
+        yield Text(
+            f"  did it pay: {success} of {outcomes['judged']} programs of 7 days did, {realised} USD/h each where "
+            f"{promised} was promised; {coverage} of {outcomes['judged']} within the interval",
+            style=DIM,
+        )
+    if outcomes and outcomes["unknown"]:
+        yield Text(f"  {outcomes['unknown']} more could not be judged", style=DIM)
+    if learned and learned["fallback"]:
+        yield Text(f"  {learned['fallback']}", style=STALE)
 
 
 def move_line(verdict: View, step: float | None) -> Text:

@@ -12,12 +12,19 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from controller.learning import record_of
 from controller.model import Decision, Interval, Opportunity, Plan, Verdict
 from controller.observe import Observation, Watched
+from controller.payoff import Ledger
+from controller.promises import Program
+from controller.replay import inputs_of
 from controller.rows import RecordedDecision
 from exporters.reading import Reading
 
 View = dict[str, Any]
+MOST_PROGRAMS = 20
+"""Newest programs of a policy that are shown."""
+_NO_LEDGERS: Mapping[str, Ledger] = {}
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 
@@ -60,8 +67,9 @@ def status(
     *,
     version: str,
     manifests: View,
+    ledgers: Mapping[str, Ledger] = _NO_LEDGERS,
 ) -> View:
-    """Everything at a glance: every workload, every policy's newest decision."""
+    """Everything at a glance: every workload, every policy's newest decision, and whether the last ones paid."""
     made = sorted(decisions, key=lambda decision: decision.plan.policy)
     judged = {key: decision for decision in made for key in decision.plan.current}
     verdicts = {verdict.move.key: verdict for decision in made for verdict in decision.verdicts}
@@ -73,7 +81,9 @@ def status(
         "workloads": [
             workload(item, observation, judged.get(item.key), verdicts.get(item.key)) for item in watched.values()
         ],
-        "policies": [policy(decision) for decision in made],
+        "policies": [
+            policy(decision) | did_it_pay(ledgers.get(decision.plan.policy), observation.at) for decision in made
+        ],
     }
 
 
@@ -193,19 +203,67 @@ def policy(decision: Decision) -> View:
     }
 
 
-def recorded(decision: Decision) -> RecordedDecision:
-    """The decision as it is kept. Two are the same where they come to the same, whatever the digits of their gains."""
+def did_it_pay(ledger: Ledger | None, now: float) -> View:
+    """What came of one policy's programs of the last 7 days, and what that taught; {} where there never was one."""
+    if ledger is None or not ledger.programs:
+        return {}
+    record, learned = record_of(ledger, now), ledger.learned(now)
+    return {
+        "outcomes": {
+            "running": record.running,
+            "judged": record.judged,
+            "unknown": record.unknown,
+            "realised_usd_per_hour": number(record.realised),
+            "promised_usd_per_hour": number(record.promised),
+            "realised_usd": number(record.usd),
+            "error_ratio": number(record.error),
+            "success_ratio": number(record.success),
+            "coverage_ratio": number(record.coverage),
+            "programs": [program(each) for each in sorted(ledger.programs, key=lambda each: -each.at)[:MOST_PROGRAMS]],
+        },
+        "learned": {"spread": learned.spread, "penalty": numbers(learned.penalty), "fallback": learned.fallback},
+    }
+
+
+def program(each: Program) -> View:
+    """One change, its promise and its outcome."""
+    outcome = each.outcome
+    return {
+        "id": each.id,
+        "kind": str(each.kind),
+        "at": each.at,
+        "moves": [
+            {"workload": part.key, "resource": part.resource, "from": part.from_, "to": part.to, "at": part.at}
+            for part in each.parts
+        ],
+        "promised_usd_per_hour": interval(each.promise.gain if each.promise else None),
+        "judged_at": outcome.at if outcome else None,
+        "realised_usd_per_hour": interval(outcome.realised if outcome else None),
+        "within": outcome.within if outcome else None,
+        "success": outcome.success if outcome else None,
+        "sentence": outcome.sentence if outcome else "",
+    }
+
+
+def recorded(decision: Decision, before: str | None = None) -> RecordedDecision:
+    """The decision as it is kept. Two are the same where they come to the same, whatever the digits of their gains.
+
+    `before`: the fingerprint of the one before (Store.fingerprint). What it was made from is added only where it is not
+    the same, for only then it is kept.
+    """
     view = policy(decision)
     moves = [(verdict["workload"], verdict["from"], verdict["to"], verdict["reason"]) for verdict in view["verdicts"]]
     left_out = [(key, why["reason"]) for key, why in view["left_out"].items()]
     same = as_json([view["reason"], view["mode"], moves, left_out, view["plan"]["targets"]])
+    fingerprint = hashlib.sha256(same.encode()).hexdigest()
     return RecordedDecision(
         policy=view["name"],
         at=decision.plan.at,
-        fingerprint=hashlib.sha256(same.encode()).hexdigest(),
+        fingerprint=fingerprint,
         reason=view["reason"],
         sentence=decision.sentence,
         body=as_json(view),
+        inputs=None if fingerprint == before else inputs_of(decision),
     )
 
 

@@ -1,0 +1,97 @@
+"""How commands speak: one sentence on stderr and an exit code, a table as wide as its place, progress for who waits."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+NO, COULD_NOT, INTERRUPTED = 1, 2, 130
+"""Exit codes: no, or invalid; could not; ended by Ctrl-C."""
+WIDE = 160
+Share = Callable[[float], None]
+"""Told what share of a stage is done."""
+
+
+def fail(sentence: str, code: int = COULD_NOT) -> NoReturn:
+    """One sentence on stderr, and the exit code."""
+    tell(f"orcha: {sentence}")
+    raise typer.Exit(code)
+
+
+def tell(sentence: str) -> None:
+    """One sentence on stderr."""
+    Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)
+
+
+def out() -> Console:
+    """A person's terminal as it is; a file or a pipe has no width, and gets the whole table."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
+
+
+def plain(shown: RenderableType) -> str:
+    """As text for a file."""
+    console = Console(width=WIDE, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get()
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], Stage]]:
+    """Progress on stderr: a bar for each stage on a terminal, which goes when all is done; else a line after each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda name: Stage(name, None)
+        return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield lambda name: Stage(name, bars)
+
+
+class Stage:
+    """`with stage("orcha") as share: ... share(0.5)`."""
+
+    def __init__(self, name: str, bars: Progress | None) -> None:
+        self.name, self.bars = name, bars
+
+    def __enter__(self) -> Share:
+        self.began = time.monotonic()
+        if self.bars is None:
+            return lambda _share: None
+        bars, task = self.bars, self.bars.add_task(self.name, total=None)
+        self.task = task
+        return lambda share: bars.update(task, total=1.0, completed=share)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        if self.bars is not None:
+            self.bars.update(self.task, total=1.0, completed=1.0)
+        else:
+            tell(f"{self.name}: {time.monotonic() - self.began:.1f} s")
