@@ -233,6 +233,9 @@ class Curve:
     bootstrap's variance in closed form, Σ over hours of its square, for where replicates would cost too much."""
     effective: float | None = None
     """How many hours of history its estimate rests on, were they all weighed the same; None: as the 12 h kernel."""
+    windows: F64 | None = None
+    """(n, k+1) USD per hour by which each of n windows of the past, as long as the horizon, differed from their mean at each
+    breakpoint; newest first, one for each hour back, NaN where too little was seen. None: not known."""
     columns: NDArray[np.intp] | None = None
     """(c,) which hours those are; the same number is the same hour for every workload."""
 

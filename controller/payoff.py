@@ -174,7 +174,7 @@ def _outcome(program: Program) -> Outcome:
         f"({money(promise.gain.low, 3)} to {money(promise.gain.high, 3)}) was promised"
         f"{f', and cost {money(promise.cost_usd, 3)} USD to move' if promise.cost_usd else ''}"
     )
-    within = _within(realised.expected, promise.gain, min(part.share for part in program.parts))
+    within = _within(realised.expected, promise.gain)
     return Outcome(at, realised, usd, within, usd > 0, error, words)
 
 
@@ -182,11 +182,9 @@ def _rate(value: float) -> str:
     return f"{money(value, signed=True)} USD/h"
 
 
-def _within(realised: float, gain: Interval, share: float) -> bool:
-    """Whether a gain lies in the promised interval, which is wider by √(1 / share) for a judgement over a shorter time:
-    the fewer hours, the more of chance is in their mean (economics.md 4).
+def _within(realised: float, gain: Interval) -> bool:
+    """Whether a gain lies in the promised interval. One that is judged over less than its horizon is asked no less: hours that
+    hang together differ no more over fewer of them, and an interval that is let off would never learn to be wider.
     """
-    wider = math.sqrt(1 / share) if share > 0 else math.inf
     slack = 1e-9 * max(abs(realised), abs(gain.expected))
-    low = gain.expected - (gain.expected - gain.low) * wider - slack
-    return low <= realised <= gain.expected + (gain.high - gain.expected) * wider + slack
+    return gain.low - slack <= realised <= gain.high + slack

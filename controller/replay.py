@@ -273,15 +273,15 @@ def _curves(lines: list[Any], figures: Any) -> Iterable[Curve]:
 
 # --- by the annotations of the model ------------------------------------------------------------------------------
 
-_ARRAYS: Final = ("x", "y", "replicates", "unseen", "influence", "columns")
+_ARRAYS: Final = ("x", "y", "replicates", "unseen", "influence", "windows", "columns")
 """The fields of a Curve that are arrays."""
-_SAMPLED: Final = ("replicates", "influence")
-"""Those with a row for each resampled or each observed hour, and a column for each breakpoint."""
+_SAMPLED: Final = ("replicates", "influence", "windows")
+"""Those with a row for each resampled or each observed hour or window, and a column for each breakpoint."""
 _PAST: Final = ("blocks", "memory")
 """What curves are made from, which are there already."""
 _WORDS: Final[dict[str, Any]] = {
     "Mode": Mode, "PolicySpec": PolicySpec, "Allocation": Allocation, "Power": Power, "Watts": Watts,
-    "Reading": Reading, "Traits": Traits, "Memory": Any, "F64": Any, "NDArray": list,
+    "Reading": Reading, "Traits": Traits, "F64": Any, "NDArray": list,
 }  # fmt: skip
 """What model.py only names for type checkers."""
 

@@ -23,6 +23,7 @@ from controller.estimate.prices import at_todays_price, token_price
 from controller.estimate.readings import Why, counting, exposure_seconds, finite, known_allocation, unfit
 from controller.estimate.recall import remember
 from controller.estimate.weights import HOUR, pool, recency, value_per_unit_hour
+from controller.estimate.windows import differing
 from controller.estimate.words import amount, money
 from controller.model import Curve, Reason
 from exporters.traits import CurveKind
@@ -292,8 +293,17 @@ def _as_used(subjects: Sequence[_Subject], outlook: Outlook, rows: Rows, *, clos
             unseen=unseen[:, i, :k] if supposed else None, supposes=supposed or "", effective=effective[i],
             influence=None if influence is None else influence[i, :, :k],
             columns=None if influence is None else columns(i, influence.shape[1]),
+            windows=_windows(subject, outlook, rows[i], float(worth[i, 0]), own),
         )  # fmt: skip
     return found
+
+
+def _windows(subject: _Subject, outlook: Outlook, row: np.intp, worth: float, x: F64) -> F64 | None:
+    """How the hours of the coming horizon may differ; where replicates are drawn, since few curves are asked for it."""
+    if not subject.weights.replicates:
+        return None
+    used, quantum = outlook.tables[0, row], float(outlook.quantum[row])
+    return worth * differing(subject.blocks, subject.now, subject.horizon / HOUR, used, quantum, x)
 
 
 def _replicates(subject: _Subject, outlook: Outlook, y: F64, worth: float, x: F64) -> F64:

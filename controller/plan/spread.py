@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from controller.estimate.weights import HOUR
+from controller.estimate.windows import recent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,8 @@ RATE, COUNTED, USD = range(3)
 _TENTH: Final = 1.2815515655446004
 """Standard deviations from the mean of a normal spread to its 10 % and 90 %."""
 _ROOT: Final = sqrt(2)
+_FEWEST: Final = 6
+"""Windows under which nothing is known of how they differ."""
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -166,6 +169,38 @@ def replicated(of: Batch) -> F64:
         row = of.curves[i].replicates.take(of.corner[i], axis=1) @ of.weight[i]
         drawn[:, of.of[i]] += of.scale[i][:, None] * row
     return drawn
+
+
+def windowed(of: Batch) -> tuple[NDArray[np.bool_], F64, F64] | None:
+    """Of which sets (G,) windows of the past tell what a horizon may bring, and where 10 % and 90 % of them lie beside their
+    mean (G,): at most and at least 0. None where of no set.
+    """
+    longest = max((len(curve.windows) for curve in of.curves if curve.windows is not None), default=0)
+    if not longest:
+        return None
+    lacking = np.array([curve.windows is None or len(curve.windows) < longest for curve in of.curves])
+    rows = [
+        np.zeros((longest, len(curve.x))) if lacks or curve.windows is None else curve.windows
+        for curve, lacks in zip(of.curves, lacking, strict=True)
+    ]
+    each = of.along(np.concatenate(rows, axis=1))
+    together = np.zeros((of.sets, longest))
+    np.add.at(together, of.of, each.T)
+    seen = np.isfinite(together)
+    told = (of.summed(lacking.astype(np.float64)) == 0) & (seen.sum(axis=1) >= _FEWEST)
+    least, most = _weighted_tenths(np.where(seen, together, np.inf), np.where(seen, recent(longest), 0.0))
+    return told, np.where(told, np.minimum(least, 0.0), 0.0), np.where(told, np.maximum(most, 0.0), 0.0)
+
+
+def _weighted_tenths(values: F64, weight: F64) -> tuple[F64, F64]:
+    """(G,) twice: the values (G, n) at which 10 % and 90 % of their weight lie below."""
+    order = np.argsort(values, axis=1, kind="stable")
+    values, weight = (np.take_along_axis(part, order, axis=1) for part in (values, weight))
+    middle = (np.cumsum(weight, axis=1) - weight / 2) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    last = np.maximum((weight > 0).sum(axis=1) - 1, 0)
+    at = [np.minimum((middle < part).sum(axis=1), last)[:, None] for part in (0.1, 0.9)]
+    low, high = (np.take_along_axis(values, place, axis=1)[:, 0] for place in at)
+    return low, high
 
 
 def _quantile(ordered: F64, part: float) -> F64:

@@ -18,7 +18,7 @@ import numpy as np
 from controller.estimate.weights import HALF_LIFE, HOUR
 from controller.estimate.words import money, odds
 from controller.model import Interval
-from controller.plan.spread import COUNTED, USD, batch, spread
+from controller.plan.spread import COUNTED, USD, batch, spread, windowed
 
 if TYPE_CHECKING:
     from controller.model import F64, Curve, Move, State
@@ -131,8 +131,13 @@ def _weighed(sets: Sequence[Sequence[Move]], curves: Mapping[str, Curve], learne
     wider = np.maximum.reduceat(_widening(of.curves, of.hours), starts) * learned.spread
     briefest = np.minimum.reduceat(exposure, starts)
     below, above, clauses = _supposed(of, sets)
-    low = np.minimum(0.0, wider * (left_open.low - rate)) + below
-    high = np.maximum(0.0, wider * (left_open.high - rate)) + above
+    low = np.minimum(0.0, wider * (left_open.low - rate))
+    high = np.maximum(0.0, wider * (left_open.high - rate))
+    if (lately := windowed(of)) is not None:
+        told, least, most = lately
+        low = np.where(told, -learned.spread * np.hypot(left_open.low - rate, least), low)
+        high = np.where(told, learned.spread * np.hypot(left_open.high - rate, most), high)
+    low, high = low + below, high + above
     return [
         Worth(
             gain=Interval(_bound(low[g], rate[g], -inf), float(rate[g]), _bound(high[g], rate[g], inf)),
@@ -184,7 +189,8 @@ def _supposed(of: Batch, sets: Sequence[Sequence[Move]]) -> tuple[F64, F64, list
 
 
 def widening(curve: Curve) -> float:
-    """By how much the spread of the mean must grow to cover what the next horizon itself may do: √(1 + n_eff / n_future).
+    """By how much the spread of the mean must grow to cover what the next horizon itself may do, where no windows tell it:
+    √(1 + n_eff / n_future), as if hours had nothing to do with one another.
 
     n_eff is the number of hours that the estimate rests on, were they all weighed the same: the curve's own, else that of
     a history of T hours under the 12 h kernel, (Σw)² / Σw² = 2τ · tanh(T / 2τ) with τ = 12 h / ln 2 = 17.3 h; n_future

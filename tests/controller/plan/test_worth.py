@@ -293,3 +293,61 @@ def test_a_price_that_is_no_number_is_no_gain_and_spoils_no_other_set():
 def test_influence_without_columns_is_its_own_first_second_third_hour():
     told = replace(by_hour(hours=(0.3, 0.4)), columns=None)
     assert weigh([move()], {"rack-1/a": told}) == weigh([move()], {"rack-1/a": by_hour(hours=(0.3, 0.4))})
+
+
+def lately(key="rack-1/a", *, gain=1.0, differs, **more):
+    """A curve whose first unit earns `gain`, by so much more or less in each window of the past."""
+    windows = np.stack([np.zeros(len(differs)), np.asarray(differs, float)], axis=1)
+    return replace(line(key, [0, 1], [0.0, gain], **more), windows=windows)
+
+
+def test_windows_of_the_past_say_how_far_a_horizon_may_differ():
+    uniform = lately(differs=np.resize(np.linspace(-1, 1, 8), 72))
+    found = weigh([move()], {"rack-1/a": uniform})
+    assert found.gain.low == pytest.approx(1.0 - 0.86, abs=0.15)
+    assert found.gain.high == pytest.approx(1.0 + 0.86, abs=0.15)
+
+
+def test_a_gain_that_comes_seldom_has_more_room_above_than_below():
+    bursts = np.where(np.arange(72) % 6 == 0, 5.0, -1.0)
+    gain = weigh([move()], {"rack-1/a": lately(differs=bursts)}).gain
+    assert gain.high - gain.expected > 4 * (gain.expected - gain.low)
+
+
+def test_what_two_workloads_lose_and_win_in_the_same_window_cancels():
+    noise = np.random.default_rng(0).standard_normal(72)
+    curves = {"rack-1/a": lately(differs=noise), "rack-1/b": lately("rack-1/b", differs=-noise)}
+    gain = weigh([move(), move("rack-1/b")], curves).gain
+    assert (gain.low, gain.high) == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+def test_the_spread_of_windows_and_of_the_mean_are_apart_so_their_squares_add():
+    means, windows = np.linspace(0.7, 1.3, 201), np.resize(np.linspace(-0.4, 0.4, 9), 72)
+    rows = np.stack([np.zeros(201), means], axis=1)
+    alone = weigh([move()], {"rack-1/a": lately(differs=windows)}).gain
+    both = weigh([move()], {"rack-1/a": lately(differs=windows, replicates=rows)}).gain
+    assert both.high - 1.0 == pytest.approx(np.hypot(0.24, alone.high - 1.0))
+
+
+def test_what_earlier_intervals_missed_by_widens_windows_too():
+    curves = {"rack-1/a": lately(differs=np.resize([-1.0, 1.0], 72))}
+    once, twice = (weigh([move()], curves, Trust(spread=s)).gain for s in (1.0, 2.0))
+    assert twice.high - 1.0 == pytest.approx(2 * (once.high - 1.0))
+
+
+@pytest.mark.parametrize("seen", [0, 5])
+def test_too_few_windows_say_nothing(seen):
+    differs = np.where(np.arange(72) < seen, 3.0 * (-1.0) ** np.arange(72), np.nan)
+    gain = weigh([move()], {"rack-1/a": lately(differs=differs)}).gain
+    assert (gain.low, gain.high) == (1.0, 1.0)
+
+
+def test_one_workload_without_windows_leaves_the_set_to_its_replicates():
+    rows = np.array([[0.0, 0.5], [0.0, 1.5]])
+    curves = {
+        "rack-1/a": lately(differs=np.resize([-9.0, 9.0], 72)),
+        "rack-1/b": line("rack-1/b", [0, 1], [0, 1], replicates=rows),
+    }
+    mixed = weigh([move(), move("rack-1/b")], curves).gain
+    without = weigh([move(), move("rack-1/b")], curves | {"rack-1/a": line("rack-1/a", [0, 1], [0, 1])}).gain
+    assert mixed == without
