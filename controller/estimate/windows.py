@@ -41,7 +41,7 @@ def differing(blocks: Blocks, now: float, hours: float, used: F64, quantum: floa
     """
     length = max(1, round(hours))
     exact, censored = _by_hour(blocks, now, REACH + length, quantum, len(used))
-    edges: F64 = np.arange(len(used)) * quantum
+    edges = quantum * np.arange(len(used), dtype=np.float64)
     as_seen = np.minimum(edges[:, None], x)
     units = _windows(exact @ as_seen + censored @ (as_seen + _beyond(used, quantum, edges, x)), length)
     seen = _windows((exact + censored).sum(axis=1, keepdims=True), length)
