@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from controller.estimate.kernels import (
 )
 from controller.estimate.memory import of_kernels, unit_worth
 from controller.estimate.predicted import Predicted, Prediction, predict
-from controller.estimate.weights import pool, value_per_unit_hour
+from controller.estimate.weights import Columns, pool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ _COUNTS: Final = 0.02
 _AT_ONCE: Final = 256
 """Workloads whose survival curves are made in one piece: more do not fit the processor's cache."""
 _BY_ROW: Final = (
-    "quantum", "most", "full", "seen", "held", "trust", "money", "missed", "effective",
+    "quantum", "most", "full", "seen", "held", "trust", "money", "missed", "worth", "effective",
 )  # fmt: skip
 _SURE: Final = 1e-6
 """Square of the relative error under which a forecast of what a unit earns counts as exact."""
@@ -129,6 +129,8 @@ class Outlook(Mapping[str, Ahead]):
     """(W, 3, 4)."""
     missed: F64
     """(W, 3)."""
+    worth: F64
+    """(W,) USD that a used unit-hour earns, its tokens as they were paid; NaN: nothing was ever used."""
     effective: F64
     ahead: F64
     """(2, SLOTS)."""
@@ -155,9 +157,16 @@ class Outlook(Mapping[str, Ahead]):
             ahead=self.ahead, prediction=None if self.predicted is None else self.predicted.of(i),
         )  # fmt: skip
 
-    def values(self, rows: Rows, prices: F64) -> F64:
+    def part(self, at: slice, keys: Sequence[str]) -> Outlook:
+        """Of neighbouring rows alone, under these keys."""
+        arrays: dict[str, Any] = {name: getattr(self, name)[at] for name in _BY_ROW}
+        return replace(self, places={key: i for i, key in enumerate(keys)}, tables=self.tables[:, at], **arrays)
+
+    def worth_of(self, rows: Rows, prices: F64) -> F64:
         """(n,) what `Ahead.value` says of the workloads of some rows, each at a price (NaN: as it was paid); NaN for None."""
-        found = _value(self.money[rows], self.missed[rows], prices)
+        found, told = self.worth[rows], np.isfinite(prices)
+        if told.any():
+            found[told] = _value(self.money[rows[told]], self.missed[rows[told]], prices[told])
         if self.predicted is None:
             return found
         return found + self.predicted.value_share[rows] * (self.predicted.value[rows] - found)
@@ -172,13 +181,15 @@ class Outlook(Mapping[str, Ahead]):
 
 def _value(money: F64, missed: F64, prices: F64) -> F64:
     """(n,) of (n, 3, 4) sums: the mean of what the last hours, half days and days say, each weighed by how well it foresaw
-    what came; NaN where nothing was ever used.
+    what came (by the square of that, so that half a day after a change those that lag say next to nothing); NaN where
+    nothing was ever used.
     """
     said = unit_worth(money, prices[:, None])
     told = np.isfinite(said)
-    weight = told / np.maximum(missed, _SURE)
+    weight = told / np.maximum(missed, _SURE) ** 2
     earned = (np.where(told, said, 0.0) * weight).sum(axis=1)
-    return np.divide(earned, weight.sum(axis=1), out=np.full(len(money), np.nan), where=told.any(axis=1))
+    found: F64 = np.divide(earned, weight.sum(axis=1), out=np.full(len(money), np.nan), where=told.any(axis=1))
+    return found
 
 
 def _judged_by(trust: F64) -> list[str]:
@@ -209,7 +220,7 @@ def foresee(
 
 def _joined(parts: Sequence[Outlook]) -> Outlook:
     keys = [key for part in parts for key in part.places]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW}
     tables = np.concatenate([part.tables for part in parts], axis=1)
     return replace(parts[0], places={key: i for i, key in enumerate(keys)}, tables=tables, **arrays)
 
@@ -236,7 +247,8 @@ def _foreseen(memory: Memory, now: float, hours: float, past: Mapping[str, Block
         places=memory.index, quantum=memory.quantum, tables=_integral(cells, memory.quantum),
         most=highest * memory.quantum, full=np.divide(censored, in_all, out=np.zeros(len(held)), where=in_all > 0),
         seen=last >= 0, held=held.sum(axis=1), trust=believed, money=memory.money, missed=memory.missed,
-        effective=effective, ahead=coming(now, hours), predicted=predicted,
+        worth=_value(memory.money, memory.missed, np.full(len(held), np.nan)), effective=effective,
+        ahead=coming(now, hours), predicted=predicted,
     )  # fmt: skip
 
 
@@ -257,7 +269,8 @@ def _effective(memory: Memory, hours: float) -> F64:
     recent = 2 * life * np.tanh(seen / (2 * life))
     days = SLOT_HALF_LIFE / 86400 / np.log(2)
     daily = 2 * days * np.tanh(seen / 24 / (2 * days)) * (hours + 2 * AROUND)
-    return np.maximum(np.concatenate([recent, daily, daily * 5 / 7], axis=1), 1.0)
+    found: F64 = np.maximum(np.concatenate([recent, daily, daily * 5 / 7], axis=1), 1.0)
+    return found
 
 
 def replicated(ahead: Ahead, blocks: Blocks, weights: Weights, worth: float, x: F64, step: float) -> F64:
@@ -267,11 +280,10 @@ def replicated(ahead: Ahead, blocks: Blocks, weights: Weights, worth: float, x: 
     The forecast itself stays as it is: what is drawn anew are the hours around it.
     """
     rows = np.zeros((len(weights.draws), len(x)))
-    trusted = np.flatnonzero(ahead.trust >= _COUNTS)
-    total = 0.0
-    for kernel in trusted:
-        past = pool(blocks, weights, _of_kernel(int(kernel), blocks, weights.now, ahead))
-        found = demand.survival(past.rows, blocks.levels, past.exact, past.censored, step)
+    past_of, total = Columns(blocks, weights, trimmed=True), 0.0
+    for kernel in np.flatnonzero(ahead.trust >= _COUNTS):
+        past = past_of.pool(_of_kernel(int(kernel), blocks, weights.now, ahead))
+        found = demand.survival(past.rows, past_of.levels, past.exact, past.censored, step)
         if found is not None:
             rows += ahead.trust[kernel] * found.integral(x)
             total += float(ahead.trust[kernel])
@@ -284,7 +296,7 @@ def replicated(ahead: Ahead, blocks: Blocks, weights: Weights, worth: float, x: 
             total += ahead.prediction.share
     if not total > 0:
         return np.zeros((len(weights.draws) - 1, len(x)))
-    value = value_per_unit_hour(pool(blocks, weights, _of_kernel(ALONE, blocks, weights.now, ahead)))
+    value = past_of.value(_of_kernel(ALONE, blocks, weights.now, ahead))
     scale = np.ones(len(rows)) if value is None or not value[0] > 0 else np.maximum(value / value[0], 0.0)
     usd = worth * scale[:, None] * rows / total
     return usd[1:] - usd[:1]

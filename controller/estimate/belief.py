@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from controller.estimate.weights import WINDOW, recency
+
 if TYPE_CHECKING:
     from controller.estimate.weights import Past, Weights
     from controller.model import F64, Blocks
@@ -31,8 +33,11 @@ _POSSIBLE: Final = 1e24
 """No real sum of one block is larger; NaN is not smaller."""
 
 
-def may_differ(blocks: Blocks, weights: Weights, kernel: F64) -> bool:
+def may_differ(blocks: Blocks, weights: Weights) -> bool:
     """Whether earnings may say less than use does: whether `by_earnings` has to be asked at all, which costs more."""
+    if _paid_alike(blocks, weights.now):
+        return False
+    kernel = recency(blocks, weights.now)
     used = np.flatnonzero(kernel > 0)
     column = weights.column(blocks.start[used] + blocks.span[used] / 2)
     usd, units, hours = blocks.usd[used], blocks.unit_hours[used], blocks.rate_hours[used]
@@ -40,7 +45,7 @@ def may_differ(blocks: Blocks, weights: Weights, kernel: F64) -> bool:
     if not paired.all():
         return True
     stretch, part = (column * weights.block // _STRETCH).astype(np.intp), kernel[used]
-    usd, units, hours = (np.bincount(stretch, weights=v * part) for v in (usd, units, hours))
+    usd, units, hours = (np.bincount(stretch, v * part).astype(np.float64, copy=False) for v in (usd, units, hours))
     told = (units > 0) & (hours > 0)
     if told.sum() < _STRETCHES:
         return False
@@ -48,6 +53,24 @@ def may_differ(blocks: Blocks, weights: Weights, kernel: F64) -> bool:
     at = _BEST * (len(rates) - 1)
     best = rates[int(at)] + (rates[min(int(at) + 1, len(rates) - 1)] - rates[int(at)]) * (at - int(at))
     return best > 0 and float(usd.sum() / (best * units.sum())) < _DOUBT * (1 + 1e-9)
+
+
+def _paid_alike(blocks: Blocks, now: float) -> bool:
+    """Whether no block of the time that counts paid less a unit than the share in doubt of what any other paid: then no
+    stretch did, however they are weighed.
+    """
+    since = int(blocks.start.searchsorted(now - WINDOW - float(np.maximum.reduce(blocks.span, initial=0.0))))
+    usd, units = blocks.usd[since:], blocks.unit_hours[since:]
+    used = units > 0
+    if not np.logical_and.reduce(used):
+        if np.logical_or.reduce(usd[~used]):  # also where it is no number
+            return False
+        usd, units = usd[used], units[used]
+    if not len(usd) or not np.maximum.reduce(units) <= _POSSIBLE:
+        return False
+    rates = usd / units
+    low, high = np.minimum.reduce(rates), np.maximum.reduce(rates)  # NaN compares false
+    return bool(0 < high <= _POSSIBLE and low >= _DOUBT * (1 + 1e-6) * high)
 
 
 def by_earnings(past: Past, block: float) -> tuple[Past, F64, str] | None:

@@ -22,6 +22,8 @@ NEAR: Final = 32
 MOST_VALUES: Final = 4096
 """Allowed allocations that one workload is offered at once."""
 _KEPT: Final = 4096
+_FEW: Final = 64
+"""Workloads up to which their breakpoints are kept side by side."""
 
 
 def grid(allocation: Allocation, low: float = 0.0, high: float = math.inf) -> F64:
@@ -40,14 +42,16 @@ def steps_between(least: float, most: float, step: float, low: float, high: floa
     return least + steps * step
 
 
-def breakpoints(allocation: Allocation, least: float, current: float, *others: float) -> F64:
-    """(k,) from `least` on, with the current allocation and others. Not to be written to: they are kept."""
-    return _breakpoints(allocation.min, allocation.max, allocation.step, least, current, others)
+Grid = tuple[float, float, float, float, float, tuple[float, ...]]
+"""An allocation's min, max and step; from where on; the current allocation; and others that are to be breakpoints."""
 
 
 @lru_cache(_KEPT)
-def _breakpoints(low: float, high: float, step: float, least: float, current: float, others: tuple[float, ...]) -> F64:
-    """Most analyses ask for those of the last one, and most workloads for those of another."""
+def breakpoints(grid_: Grid) -> F64:
+    """(k,) of one workload. Not to be written to: most analyses ask for those of the last one, and most workloads for those
+    of another, so they are kept.
+    """
+    low, high, step, least, current, others = grid_
     points = steps_between(low, high, step, least)
     if len(points) > MAX_POINTS:
         far = NEAR * step
@@ -60,8 +64,17 @@ def _breakpoints(low: float, high: float, step: float, least: float, current: fl
     return points
 
 
-def padded(points: Sequence[F64]) -> tuple[F64, list[int]]:
-    """(n, K) the breakpoints of each, its last one repeated, and how many it has."""
+def together(grids: Sequence[Grid]) -> tuple[Sequence[F64], F64, Sequence[int]]:
+    """The breakpoints of each of n workloads; (n, K) the same with the last one of each repeated; and how many each has."""
+    return _few_together(tuple(grids)) if len(grids) <= _FEW else _padded([breakpoints(each) for each in grids])
+
+
+@lru_cache(_FEW)
+def _few_together(grids: tuple[Grid, ...]) -> tuple[Sequence[F64], F64, Sequence[int]]:
+    return _padded([breakpoints(each) for each in grids])
+
+
+def _padded(points: Sequence[F64]) -> tuple[Sequence[F64], F64, Sequence[int]]:
     size = [len(each) for each in points]
     same: dict[int, list[int]] = {}
     for i, each in enumerate(points):
@@ -70,7 +83,8 @@ def padded(points: Sequence[F64]) -> tuple[F64, list[int]]:
     for those in same.values():
         each = points[those[0]]
         x[those, : len(each)], x[those, len(each) :] = each, each[-1]
-    return x, size
+    x.setflags(write=False)
+    return points, x, size
 
 
 def between(tables: F64, quantum: F64, rows: NDArray[np.intp], x: F64) -> F64:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _TAIL_SHARE: Final = 0.25
 _TAIL_STEPS: Final = 2.0
 """Without the floor of two steps small allocations starve (captured uplift 0.83 instead of 0.88)."""
+_POSSIBLE: Final = 1e24
+"""No real level in base units is higher; NaN is not lower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +80,7 @@ def survival(rows: F64, levels: F64, exact: F64, censored: F64, step: float) -> 
     """
     exact = np.maximum(exact, 0.0)
     censored = np.maximum(censored, 0.0)
-    seen = (exact.sum(axis=0) + censored.sum(axis=0) > 0) & (levels >= 0)
+    seen = (exact.sum(axis=0) + censored.sum(axis=0) > 0) & (levels >= 0) & (levels <= _POSSIBLE)
     if not seen.any():
         return None
     levels, exact, censored = levels[seen], exact[:, seen], censored[:, seen]

@@ -25,8 +25,13 @@ REMEMBERED: Final = 14 * 24 * HOUR
 """How long growth is remembered; longer, where there was little room to see any."""
 _ENOUGH_ROOM: Final = 6.0
 """Hours with room in the last 14 days under which all that is kept counts."""
+_LEAST_ROOM: Final = 1.0
+"""Hours with room, in all that is kept, under which they say nothing: of a full disk, one wrong look at an empty one would be
+the growth of weeks."""
 _STILL: Final = 1e-100
 """Units per hour under which nothing grows or shrinks: dividing by less leaves float64."""
+_POSSIBLE: Final = 1e24
+"""No real sum of one block is larger; NaN is not smaller."""
 _UNKNOWN_STEPS: Final = 0.25
 """Mean growth in steps per horizon that is supposed where nobody knows it: a small slope, never a silent 0."""
 
@@ -58,17 +63,16 @@ def _shrinking(used: float, growth: F64, hours: float) -> F64:
 
 
 def growth_seen(blocks: Blocks, weights: Weights) -> F64 | None:
-    """(R,) units per hour by which use rose while there was room; None where it was never seen with room."""
-    age = weights.now - (blocks.start + blocks.span / 2)
-    room = np.nan_to_num(blocks.room_hours)
-    recent = (age <= REMEMBERED) & (age >= 0)
-    kept = recent if room[recent].sum() >= _ENOUGH_ROOM else age >= 0
-    hours = np.where(kept, room, 0.0)
-    if hours.sum() <= 0:
+    """(R,) units per hour by which use rose while there was room; None where it was not seen with room for an hour."""
+    middle = blocks.start + blocks.span / 2
+    age, room = weights.now - middle, blocks.room_hours
+    told = (age >= 0) & (room > 0) & (room <= _POSSIBLE) & (np.abs(blocks.room_growth) <= _POSSIBLE)
+    recent = told & (age <= REMEMBERED)
+    kept = np.flatnonzero(recent if room[recent].sum() >= _ENOUGH_ROOM else told)
+    if not room[kept].sum() >= _LEAST_ROOM:
         return None
-    rows = weights.draws[:, weights.column(blocks.start + blocks.span / 2)]
-    total = rows @ hours
-    rate: F64 = (rows @ np.where(kept, np.nan_to_num(blocks.room_growth), 0.0)) / total
+    rows = weights.draws[:, weights.column(middle[kept])]
+    rate: F64 = (rows @ blocks.room_growth[kept]) / (rows @ room[kept])
     return rate
 
 

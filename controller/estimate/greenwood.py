@@ -39,9 +39,9 @@ def influences(outlook: Outlook, rows: Rows, x: F64, worth: F64) -> F64:
     return np.concatenate([_influences(outlook, rows[it], x[it], worth[it]) for it in pieces])
 
 
-def columns(place: int, causes: int) -> Rows:
-    """(c,) which they are: nobody else's."""
-    return np.arange(place * causes, (place + 1) * causes)
+def columns(curves: int, causes: int) -> Rows:
+    """(n, c) which they are: nobody else's."""
+    return np.arange(curves * causes).reshape(curves, causes)
 
 
 def _influences(outlook: Outlook, rows: Rows, x: F64, worth: F64) -> F64:
@@ -56,12 +56,13 @@ def _influences(outlook: Outlook, rows: Rows, x: F64, worth: F64) -> F64:
     edges = up_to[:, np.unique(np.linspace(0, x.shape[1] - 1, MOST + 1).astype(np.intp))]
     edges[:, 0] = 0
     sums = [np.diff(np.take_along_axis(each, edges, 1), axis=1)[:, :, None] for each in moved]
-    part = edges[:, 1:, None] <= up_to[:, None, :]
+    part = np.clip((up_to[:, None, :] - edges[:, :-1, None]) / np.maximum(np.diff(edges)[:, :, None], 1), 0.0, 1.0)
     square = sums[0] * reached[:, None] ** 2 - 2 * sums[1] * reached[:, None] + sums[2]
-    by_level = np.sqrt(np.maximum(np.where(part, square, 0.0), 0.0))
+    by_level = np.sqrt(np.maximum(part * square, 0.0))
     surest = 1.0 / (1.0 / np.maximum(outlook.missed[rows], 1e-12)).mean(axis=1)
     by_worth = np.sqrt(surest / np.maximum(effective, 1.0))[:, None] * reached
-    return worth[:, None, None] * np.concatenate([by_level, by_worth[:, None]], axis=1)
+    found: F64 = worth[:, None, None] * np.concatenate([by_level, by_worth[:, None]], axis=1)
+    return found
 
 
 def _moved(area: F64, quantum: F64, held: F64, effective: F64) -> tuple[F64, F64, F64]:

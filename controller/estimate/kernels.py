@@ -37,6 +37,8 @@ _WEEKEND: Final = 5
 """Days since Monday."""
 _EPOCH_WEEKDAY: Final = 3
 """1970-01-01 was a Thursday."""
+_LATEST: Final = 1e12
+"""Unix seconds; later is no time."""
 ENOUGH: Final = 0.25
 """Share of what a kernel would hold of a past without gaps, under which it says nothing."""
 _TAIL_SHARE: Final = 0.25
@@ -47,7 +49,8 @@ _SEEN: Final = 1e-5
 
 
 def slot_of(at: F64) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(kind of day: 0 weekday, 1 weekend; hour of the day) of Unix seconds, UTC."""
+    """(kind of day: 0 weekday, 1 weekend; hour of the day) of Unix seconds, UTC; of what is no time, those of 1970."""
+    at = np.where(np.abs(at) <= _LATEST, at, 0.0)  # NaN compares false
     days = np.floor(at / DAY)
     kind = ((days + _EPOCH_WEEKDAY) % 7 >= _WEEKEND).astype(np.intp)
     return kind, np.floor((at - days * DAY) / HOUR).astype(np.intp) % SLOTS

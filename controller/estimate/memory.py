@@ -54,6 +54,11 @@ SCORE_HALF_LIFE: Final = 72.0
 """Hours after which a forecast's score counts half."""
 SCORED: Final = 6.0
 """Hours that must be scored before any kernel but ALONE is believed."""
+_LUMP: Final = 2.0
+"""Times what it would hold of a past without gaps, seen as it went by, above which a kernel's blocks are too long for it:
+from 2.3 half-lives on."""
+_WATCHED: Final = 2 / 3
+"""Share of the last 20 minutes (as their kernel weighs them) that must have been watched for the last minutes to speak."""
 VALUE_HALF_LIVES: Final = np.array([1.0, 12.0, 72.0])
 """Hours, of what a used unit earns."""
 
@@ -242,12 +247,19 @@ def _borrow(exact: F64, censored: F64, enough: NDArray[np.bool_], kernel: int, o
 
 
 def _seen_enough(memory: Memory, hours_at: F64, now: float, hours: float) -> NDArray[np.bool_]:
-    """(W, COUNT) whether each kernel holds a quarter of what it would of a past without gaps."""
+    """(W, COUNT) whether each kernel holds a quarter of what it would of a past without gaps.
+
+    The last minutes have to be known as such besides. Their kernel says nothing where it holds far more than it could of
+    short blocks (one of an hour does not say what its last minutes were like), nor where the 20 minutes before were watched
+    in part only (a look every ten minutes, the first block after hours away): it would be one look, and not a mean.
+    """
     held = hours_at.sum(axis=-1)
     idle = np.maximum(now - memory.until, 0.0)[:, None] / HOUR
+    full = HALF_LIVES / np.log(2)
+    whole = np.minimum(full, memory.exposure[:, None] * np.exp2(-idle / HALF_LIVES[-1]))
     left = held[:, :RECENT] * np.exp2(-idle / HALF_LIVES)
-    whole = np.minimum(HALF_LIVES / np.log(2), memory.exposure[:, None])
-    recent = left >= ENOUGH * whole
+    recent = left > ENOUGH * whole
+    recent[:, 0] &= (held[:, 0] <= _LUMP * full[0]) & (left[:, 1] >= _WATCHED * whole[:, 1])
     rhythm = held[:, RECENT:] >= 0.5 * (min(hours, SLOTS) + 2 * AROUND)
     return np.concatenate([recent, rhythm], axis=1)
 

@@ -89,7 +89,8 @@ class Predicted:
         """(W,) effective hours of what it was seen to be off, times its share."""
         life = SPREAD / np.log(2)
         hours = np.minimum(exposure, self.source.foreseen.shape[1])
-        return self.share * np.maximum(2 * life * np.tanh(hours / (2 * life)), 1.0)
+        found: F64 = self.share * np.maximum(2 * life * np.tanh(hours / (2 * life)), 1.0)
+        return found
 
     def of(self, row: int) -> Prediction:
         """Of one of them."""

@@ -141,12 +141,17 @@ def _into_slots(middle: F64, both: NDArray[np.float32], slots: NDArray[np.float3
 
 
 def binned(row: int, blocks: Blocks | None, quantum: float, cells: int, now: float) -> Closed:
-    """The blocks of one workload that had closed by `now` and in which anything was seen, their levels as cells."""
+    """The blocks of one workload that had closed by `now` and in which anything was seen, oldest first, their levels as
+    cells. One whose time is none is left out, one that is there twice counts once.
+    """
     if blocks is None or not len(blocks.start):
         return nothing_closed(cells)
     start, span = blocks.start, blocks.span
-    in_time = (start + span <= now + 1.0) & (start >= max(now - REACHES, 0.0)) & (span >= 0)
+    in_time = (start >= max(now - REACHES, 0.0)) & (start <= now + 1.0) & (span >= 0) & (span <= now + 1.0 - start)
     which = np.flatnonzero(in_time & (hours_of(blocks.hours, span) > 0))
+    which = which[np.lexsort((start[which], start[which] + span[which]))]
+    again = (np.diff(start[which]) == 0) & (np.diff(span[which]) == 0)
+    which = np.delete(which, np.flatnonzero(again) + 1)
     span = span[which]
     place = np.zeros((len(blocks.levels), cells + 1), dtype=np.float32)
     place[np.arange(len(place)), cell_of(blocks.levels, quantum, cells)] = 1.0

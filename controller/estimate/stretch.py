@@ -46,7 +46,8 @@ def hourly(past: Sequence[Blocks | None], now: float, days: int = MOST_DAYS) -> 
     room, no_room = (np.maximum(np.nan_to_num(part), 0.0) for part in np.concatenate(both, axis=1).astype(np.float64))
     older = (now - start) / HOUR
     newer = np.maximum(older - span / HOUR, 0.0)
-    right = (older > 0) & (older > newer) & (newer < columns) & (used >= 0) & (used <= POSSIBLE) & (hours > 0)
+    right = (older > 0) & (older > newer) & (newer < columns) & (used >= 0) & (used <= POSSIBLE)
+    right &= (hours > 0) & (hours <= POSSIBLE) & (span <= DAY * HOUR)
     row, older, newer, used, hours, room, no_room = (
         values[right] for values in (row, older, newer, used, hours, room, no_room)
     )
@@ -95,7 +96,7 @@ def demand_ahead(past: Sequence[Blocks | None], foreseen: Forecast, quantum: F64
         if blocks is None or not len(blocks.start):
             continue
         oldest = foreseen.now - HOUR * foreseen.foreseen.shape[1]
-        first = int(np.searchsorted(blocks.start + blocks.span / 2, oldest))  # what is older has no weight
+        first = int((blocks.start + blocks.span / 2 >= oldest).argmax())  # what is older has no weight
         late = slice(first, None)
         factor, weight = _alike(blocks, foreseen, row, late)
         for kind, part in enumerate((blocks.exact[late], blocks.censored[late])):
@@ -105,10 +106,13 @@ def demand_ahead(past: Sequence[Blocks | None], foreseen: Forecast, quantum: F64
 
 
 def _alike(blocks: Blocks, foreseen: Forecast, row: int, which: slice = slice(None)) -> tuple[F64, F64]:
-    """Of some blocks: (h, n) by what each is to be multiplied, and the weight (n,) that it has; 0: too old, or to come."""
+    """Of some blocks: (h, n) by what each is to be multiplied, and the weight (n,) that it has; 0: too old, to come, or at
+    a time that is none.
+    """
     start, hours = blocks.start[which], foreseen.foreseen.shape[1]
-    age = np.maximum((foreseen.now - (start + blocks.span[which] / 2)) / HOUR, 0.0)
-    weight = np.where((start <= foreseen.now) & (age < hours), 2.0 ** (-np.minimum(age, hours) / SPREAD), 0.0)
+    ago = (foreseen.now - (start + blocks.span[which] / 2)) / HOUR
+    age = np.where(ago < hours, np.maximum(ago, 0.0), hours)  # NaN compares false
+    weight = np.where((start <= foreseen.now) & (np.abs(ago) < hours), 2.0 ** (-age / SPREAD), 0.0)
     factors = foreseen.factors(row)
     alike = (np.minimum(factors, 1.0 / factors) ** _ALIKE).mean(axis=0)
     hour = hours - 1 - np.minimum(age, hours - 1).astype(np.intp)

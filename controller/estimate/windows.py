@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from controller.estimate.recall import cell_of
+
 if TYPE_CHECKING:
     from controller.model import F64, Blocks
 
@@ -54,7 +56,7 @@ def differing(blocks: Blocks, now: float, hours: float, used: F64, quantum: floa
 
 def _by_hour(blocks: Blocks, now: float, reach: int, quantum: float, cells: int) -> tuple[F64, F64]:
     """(reach, cells) hours at each level in each hour before now, newest first: with room left, and without."""
-    place = np.clip(np.nan_to_num(blocks.levels) / quantum + 0.5, 0, cells - 1).astype(np.intp)
+    place = cell_of(blocks.levels, quantum, cells - 1)
     ago = np.floor((now - (blocks.start + blocks.span / 2)) / HOUR)
     those = np.flatnonzero((ago >= 0) & (ago < reach))
     into, onto = np.zeros((reach, len(those))), np.zeros((len(place), cells))

@@ -74,6 +74,14 @@ def test_a_demand_of_nothing_earns_nothing():
     assert idle.integral(np.array([0.0, 1.0, 12.0]))[0].tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0, 1e300])
+def test_a_level_that_cannot_be_true_was_not_seen(bad):
+    broken, alone = seen([[1, 2, 1]], [[1, 0, 2]], [2, bad, 6]), seen([[1, 1]], [[1, 2]], [2, 6])
+    x = np.linspace(0, 20, 21)
+    assert broken.integral(x)[0] == pytest.approx(alone.integral(x)[0])
+    assert seen([[1]], [[1]], [bad]) is None
+
+
 def test_without_any_observation_there_is_no_estimate():
     assert seen([[0, 0]], [[0, 0]], [1, 2]) is None
 

@@ -22,6 +22,13 @@ def test_all_on_the_better_of_two_earns_less_than_the_split():
     assert earned == pytest.approx(9.51, abs=0.005)
 
 
+@pytest.mark.parametrize(("x", "slope"), [(0.0, 0.05 / 19_000), (1000.0, 0.05 * 19_000 / 20_000**2)])
+def test_the_marginal_falls_with_the_own_stake(x, slope):
+    assert dilution.marginal(x, 0.05, 19_000.0) == pytest.approx(slope)
+    step = dilution.earning(np.array([x, x + 0.01]), 0.05, 19_000.0)
+    assert np.diff(step)[0] / 0.01 == pytest.approx(slope, rel=1e-5)
+
+
 def test_who_would_get_less_than_its_minimum_is_dropped_and_the_rest_split_again():
     stakes = dilution.split(
         np.array([0.05, 0.02, 0.10]), np.array([1.95e6, 0.3e6, 8e6]), 200_000.0, np.array([50_000.0, 0, 0])

@@ -76,10 +76,38 @@ def test_growth_is_remembered_for_two_weeks_and_longer_where_there_was_little_ro
     assert grown(seen)[0] == pytest.approx(0.03)
 
 
+def test_growth_of_ten_days_ago_counts_beside_that_of_today():
+    room = [False] * 24 + [True] * 9 * 24 + [False] * 8
+    seen = worlds.blocks([5.0] * len(room), room, room_growth=[0.04] * 24 + [0.0] * (9 * 24 + 8))
+    assert grown(seen)[0] == pytest.approx(0.04 * 24 / 32)
+
+
 def test_old_growth_does_not_count_where_there_was_room_since():
     days = 20 * 24
     growth = [0.5] * 5 * 24 + [0.01] * (days - 5 * 24)
     assert grown(worlds.blocks([5.0] * days, [False] * days, room_growth=growth))[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("figure", ["room_hours", "room_growth", "start", "span"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_growth_or_time_that_cannot_be_true_is_left_out(figure, bad):
+    seen = worlds.blocks([5.0] * 60, [False] * 60, room_growth=[0.5] * 20 + [0.02] * 40)
+    broken = getattr(seen, figure).copy()
+    broken[:20] = bad
+    assert grown(worlds.changed(seen, **{figure: broken}))[0] == pytest.approx(0.02)
+
+
+def test_one_wrong_look_at_an_empty_disk_that_is_full_is_no_growth():
+    seen = worlds.blocks([5.0] * 48, [True] * 48)
+    room, growth = seen.room_hours.copy(), seen.room_growth.copy()
+    room[20], growth[20] = 1 / 60, 5.0  # for a minute it said that nothing is stored
+    assert grown(worlds.changed(seen, room_hours=room, room_growth=growth)) is None
+    assert grown(worlds.changed(seen, room_hours=60 * room, room_growth=growth))[0] == pytest.approx(5.0)
+
+
+def test_growth_of_which_nothing_can_be_true_is_unknown_and_not_zero():
+    seen = worlds.blocks([5.0] * 20, [False] * 20, room_growth=[np.nan] * 20)
+    assert grown(seen) is None
 
 
 def test_unknown_growth_is_an_interval_with_a_small_slope_and_never_zero():

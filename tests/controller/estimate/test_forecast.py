@@ -219,6 +219,27 @@ def test_blocks_that_cannot_be_true_are_not_seen():
     assert hourly([wrong], NOW).seen.sum() == 0.0
 
 
+@pytest.mark.parametrize("figure", ["start", "span", "hours", "used"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_block_with_a_time_or_an_amount_that_is_none_is_foreseen_from_as_if_it_were_not_there(figure, bad):
+    past = worlds.varying(3.0, capacity=8.0, hours=48)
+    broken = getattr(past, figure).copy()
+    broken[[0, 20]] = bad
+    changed = worlds.changed(past, **{figure: broken})
+    left_out = np.delete(np.arange(48), [0, 20])
+    there = worlds.changed(past, **{name: getattr(past, name)[left_out] for name in past.__slots__ if name != "levels"})
+    assert hourly([changed], NOW).mean == pytest.approx(hourly([there], NOW).mean, nan_ok=True)
+    found = forecast(hourly([changed], NOW))
+    moved, weight = stretched(changed, found, 0, 0.25, 65)
+    assert np.isfinite(weight).all()
+    assert np.isfinite(moved.exact).all()
+    if figure in {"start", "span"}:
+        assert weight[[0, 20]].tolist() == [0.0, 0.0]
+        assert demand_ahead([changed], found, np.array([0.25]), 65)[0] == pytest.approx(
+            demand_ahead([there], found, np.array([0.25]), 65)[0]
+        )
+
+
 def test_an_hour_of_twice_what_was_foreseen_says_twice_what_is_foreseen_now():
     # 4 in use of which 2 were foreseen; 3 are foreseen now, so factor 1.5: 6. Full at 4: at least 6
     exact, weight = stretched(worlds.always(4.0, hours=1), told(3.0, factor=1.5), 0, 1.0, 9)

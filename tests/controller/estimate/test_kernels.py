@@ -68,6 +68,12 @@ def test_the_slot_of_a_time_is_its_kind_of_day_and_its_hour(time, kind, hour):
     assert (int(kinds[0]), int(hours[0])) == (kind, hour)
 
 
+@pytest.mark.parametrize("time", [np.nan, np.inf, -np.inf, 1e300])
+def test_what_is_no_time_has_the_slot_of_1970(time):
+    kinds, hours = slot_of(np.array([time, at(10, 5)]))
+    assert (kinds.tolist(), hours.tolist()) == ([0, 1], [0, 5])
+
+
 def slots_of(now, hours):
     ahead = coming(now, hours)
     return {(int(kind), int(slot)): pytest.approx(float(ahead[kind, slot])) for kind, slot in np.argwhere(ahead > 0)}

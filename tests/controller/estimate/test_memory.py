@@ -15,6 +15,7 @@ from controller.estimate.memory import (
     EVERY,
     SCORED,
     VALUE_HALF_LIVES,
+    Seen,
     after,
     cell_size,
     merged,
@@ -22,7 +23,7 @@ from controller.estimate.memory import (
     of_kernels,
     unit_worth,
 )
-from controller.estimate.recall import remember
+from controller.estimate.recall import binned, remember
 from controller.model import Memory
 from exporters.simulator.demand import Demand, Noise, Rhythm
 from tests.controller import worlds
@@ -49,8 +50,9 @@ def picked(blocks, which):
         name: getattr(blocks, name)[which]
         for name in (
             "start", "span", "hours", "usd", "unit_hours", "rate_hours", "used", "used_first", "used_last", "room_hours",
-            "room_growth", "exact", "censored",
+            "room_growth", "exact", "censored", "tokens", "token_usd",
         )
+        if getattr(blocks, name) is not None
     }  # fmt: skip
     return replace(blocks, **per_block)
 
@@ -86,15 +88,25 @@ def test_levels_are_counted_in_the_nearest_cell_and_above_the_last_in_the_last()
     assert np.argwhere(found.censored).tolist() == [[1, CELLS]]
 
 
-@pytest.mark.parametrize(
+wrong_hours = pytest.mark.parametrize(
     "wrong", [np.nan, np.inf, -1.0, 1e9], ids=["NaN", "infinite", "less than none", "a long block"]
 )
-def test_hours_that_cannot_be_true_count_as_none(wrong):
-    blocks = worlds.blocks([2.0, 4.0], [False, False])
-    blocks = worlds.changed(blocks, hours=np.array([wrong, 1]), exact=np.float32([[wrong, 0], [0, 1]]))
-    found = seen_of([blocks, blocks], [0, 1], np.array([0.25, 0.25]))
-    assert found.hours.tolist() == [0, 1]
-    assert found.exact.sum(axis=1).tolist() == [0, 1]
+
+
+@wrong_hours
+def test_a_block_whose_hours_cannot_be_true_is_one_in_which_nothing_was_seen(wrong):
+    blocks = worlds.changed(worlds.blocks([2.0, 4.0], [False, False]), hours=np.array([wrong, 1]))
+    found = binned(0, blocks, 0.25, CELLS, worlds.NOW)
+    assert found.start.tolist() == [worlds.NOW - HOUR]
+    assert found.hours.tolist() == [1]
+
+
+@wrong_hours
+def test_hours_at_a_level_that_cannot_be_true_count_as_none(wrong):
+    blocks = worlds.changed(worlds.blocks([2.0, 4.0], [False, False]), exact=np.float32([[wrong, 0.25], [0, 1]]))
+    found = binned(0, blocks, 0.25, CELLS, worlds.NOW)
+    assert found.exact.sum(axis=1).tolist() == [0.25, 1]
+    assert np.isfinite(memory_of(blocks, now=worlds.NOW).recent).all()
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e300])
@@ -138,7 +150,7 @@ def test_the_last_minutes_before_midnight_are_of_the_day_before():
 
 
 def test_block_by_block_equals_the_whole_at_once():
-    blocks = seen(noisy, 5.0)
+    blocks = seen(noisy[:1440], 5.0)
     one_by_one = fed(bare(), blocks, range(len(blocks.start)))
     same(one_by_one, memory_of(blocks))
 
@@ -170,15 +182,38 @@ def test_order_among_workloads_changes_nothing():
     same(there, back.rows(np.array([1, 0])))
 
 
-def test_a_block_in_which_nothing_was_seen_only_lets_time_pass():
+def silent(start, *, span=HOUR, cells=CELLS):
+    """A block in which nothing was seen, as `after` takes it."""
+    none = np.zeros((1, cells + 1))
+    return Seen(np.array([start]), np.array([span]), none, none, np.zeros(1), np.zeros((1, 4)))
+
+
+@pytest.mark.parametrize("away", [1, 5, 20, 30, 100])
+def test_a_block_in_which_nothing_was_seen_only_lets_time_pass_so_that_it_may_be_left_out(away):
+    blocks = seen(noisy[:1440], 5.0)
+    counted = memory_of(blocks)
+    passed, now = counted, end_of(blocks) + away * HOUR
+    for hour in range(away):
+        passed = after(passed, silent(end_of(blocks) + hour * HOUR))
+    assert counted.until[0] == end_of(blocks)
+    assert passed.until[0] == now
+    x = np.arange(17.0)
+    there, left_out = (foresee(memory, now, 2.0)[KEY] for memory in (passed, counted))
+    assert there.use(x) == pytest.approx(left_out.use(x), rel=1e-5)
+    assert there.full == pytest.approx(left_out.full, rel=1e-5)
+    assert there.value(None) == pytest.approx(left_out.value(None))
+    assert there.trust == pytest.approx(left_out.trust, abs=1e-5)
+
+
+def test_a_block_in_which_nothing_was_seen_is_left_out():
     blocks = worlds.blocks([2.0, 2.0], [False, False])
-    silent = worlds.changed(
+    silenced = worlds.changed(
         blocks, hours=np.array([1.0, 0]), exact=blocks.exact * [[1], [0]], usd=np.array([0.06, 0]),
         unit_hours=np.array([2.0, 0]),
     )  # fmt: skip
-    memory = memory_of(silent, now=worlds.NOW)
-    assert memory.recent[0, 0, :, 8].tolist() == pytest.approx(np.exp2(-1 / HALF_LIVES).tolist())
-    assert memory.until[0] == worlds.NOW
+    memory = memory_of(silenced, now=worlds.NOW)
+    assert memory.recent[0, 0, :, 8].tolist() == [1.0] * RECENT
+    assert memory.until[0] == worlds.NOW - HOUR
     assert foresee(memory, worlds.NOW, 2.0)[KEY].value(None) == pytest.approx(0.03)
 
 
@@ -298,7 +333,24 @@ def test_a_price_that_crashed_is_no_surprise_in_tokens():
 def test_a_pay_that_fell_is_a_surprise_that_the_fast_one_gets_over_first():
     memory = memory_of(worlds.blocks([8.0] * 60, [False] * 60, usd=[0.24] * 48 + [0.12] * 12), now=worlds.NOW)
     assert memory.missed[0, 0] < memory.missed[0, 1] < memory.missed[0, 2]
-    assert foresee(memory, worlds.NOW, 2.0)[KEY].value(None) == pytest.approx(0.015, rel=0.1)
+    assert foresee(memory, worlds.NOW, 2.0)[KEY].value(None) == pytest.approx(0.015, rel=0.03)
+
+
+@pytest.mark.parametrize(("hours", "within"), [(3, 0.45), (6, 0.15), (12, 0.03), (24, 0.01)])
+def test_a_pay_that_changed_is_believed_the_more_the_longer_it_stays(hours, within):
+    for factor in (0.5, 2.0):
+        usd = [0.24] * 48 + [0.24 * factor] * hours
+        memory = memory_of(worlds.blocks([8.0] * len(usd), [False] * len(usd), usd=usd), now=worlds.NOW)
+        assert foresee(memory, worlds.NOW, 2.0)[KEY].value(None) == pytest.approx(0.03 * factor, rel=within)
+
+
+def test_a_pay_that_is_noise_is_not_followed_more_than_the_mean_of_three_speeds_would():
+    off = []
+    for seed in range(12):
+        usd = 0.24 * (1 + 0.3 * np.random.default_rng(seed).standard_normal(72))
+        memory = memory_of(worlds.blocks([8.0] * 72, [False] * 72, usd=usd), now=worlds.NOW)
+        off.append(foresee(memory, worlds.NOW, 2.0)[KEY].value(None) / 0.03 - 1)
+    assert np.sqrt(np.mean(np.square(off))) < 0.1
 
 
 def test_hours_without_a_price_are_compared_in_usd():
@@ -322,6 +374,7 @@ def test_money_that_cannot_be_true_counts_neither_as_money_nor_as_use():
 
 
 @given(st.floats(-5, 5), st.floats(1e-3, 1e13), st.integers(0, 30))
+@settings(max_examples=30)
 def test_what_a_unit_earns_does_not_depend_on_the_size_of_a_unit(value, unit, idle):
     plain = worlds.blocks([8.0] * 24 + [0.0] * idle, [False] * (24 + idle), value=value)
     sized = worlds.changed(plain, levels=plain.levels * unit, unit_hours=plain.unit_hours * unit)
@@ -434,6 +487,7 @@ hours = arrays.arrays(np.float32, (2, 30, 5), elements=st.one_of(st.just(0.0), s
 
 
 @given(hours, st.sampled_from([0.25, 1.0, 7.3]), st.floats(0, 200), st.floats(0.1, 100))
+@settings(max_examples=50)
 def test_use_is_concave_never_falls_and_never_is_more_than_there_is(history, scale, idle, horizon):
     blocks = worlds.changed(
         worlds.always(2.0, hours=30), levels=scale * np.arange(5.0), exact=history[0], censored=history[1]

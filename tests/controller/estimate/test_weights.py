@@ -50,6 +50,17 @@ def test_the_same_seed_draws_the_same_weights():
     assert (draw(history, worlds.NOW, 3).draws[1:] != draw(history, worlds.NOW, 4).draws[1:]).any()
 
 
+@pytest.mark.parametrize("start", [np.nan, -np.inf, -1e300, np.inf, 0.0])
+def test_a_history_whose_beginning_cannot_be_true_still_gives_weights_of_an_hour(start):
+    history = worlds.always(1.0, hours=48)
+    began = history.start.copy()
+    began[0] = start
+    weights = draw([worlds.changed(history, start=began)], worlds.NOW, 7)
+    assert weights.draws.shape[1] <= 30 * 24
+    column = weights.column(began)
+    assert ((column >= 0) & (column < weights.draws.shape[1])).all()
+
+
 def test_without_any_history_there_still_are_weights():
     assert draw([None], worlds.NOW, 0).draws.shape[0] == 201
 
