@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import io
 import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from controller.commands.backtest import backtest
 from controller.commands.explain import explain
+from controller.commands.options import (
+    DEFAULT_MANIFESTS,
+    ManifestPaths,
+    Output,
+    StateUrl,
+    finish,
+    manifests_of,
+    show,
+    wants,
+)
+from controller.commands.terminal import fail, put, say, tell
 from controller.commands.whatif import whatif
-from controller.manifests import KINDS, Manifests, load, schema
+from controller.manifests import KINDS, schema
 from exporters import __version__
 from exporters.collector import discover
-from exporters.documents import CannotRead
 from exporters.logs import configure
 
 app = typer.Typer(
@@ -34,11 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-T = TypeVar("T")
-DONE, NO, COULD_NOT = 0, 1, 2
-"""Exit codes: done; no, or invalid; could not."""
-DEFAULT_MANIFESTS = Path("manifests")
-WIDE = 160
 PLAIN = {
     "→": "->",
     "≥": ">=",
@@ -61,46 +63,10 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-ManifestPaths = Annotated[
-    list[Path], typer.Option("--manifests", "-m", help="File or directory of manifests; may be given several times.")
-]
-Output = Annotated[str, typer.Option("--output", "-o", help="table or json.")]
-StateUrl = Annotated[str | None, typer.Option("--state", help="Where history is: sqlite:///PATH or postgresql://...")]
-
-
-def out() -> Console:
-    """A person's terminal as it is; a file or a pipe has no width, and gets the whole table."""
-    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
-
-
-def fail(sentence: str, code: int = COULD_NOT) -> NoReturn:
-    """One sentence on stderr, and the exit code."""
-    Console(stderr=True, soft_wrap=True).print(f"orcha: {sentence}", markup=False, highlight=False)
-    raise typer.Exit(code)
-
-
-def manifests_of(paths: list[Path]) -> Manifests:
-    """The manifests, valid; else every problem is told and the program ends."""
-    try:
-        found = load(paths, discover())
-    except CannotRead as exc:
-        fail(str(exc))
-    if found.problems:
-        tell_problems(found)
-        raise typer.Exit(NO)
-    return found
-
-
-def tell_problems(found: Manifests) -> None:
-    console = Console(stderr=True, soft_wrap=True)
-    for problem in found.problems:
-        console.print(str(problem), markup=False, highlight=False)
-
-
 def show_version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"orcha {__version__}\n")
-        raise typer.Exit(DONE)
+        raise typer.Exit
 
 
 @app.callback()
@@ -116,14 +82,10 @@ def top(
 def validate(paths: Annotated[list[Path], typer.Argument(help="Files or directories of manifests.")]) -> None:
     """Check manifests: exit 0 valid, 1 invalid, 2 cannot read."""
     found = manifests_of(paths)
-    console = Console(stderr=True, soft_wrap=True)
     for warning in found.warnings:
-        console.print(f"warning: {warning}", markup=False, highlight=False)
+        tell(f"warning: {warning}")
     workloads = sum(len(node.spec.workloads) for node in found.nodes)
-    out().print(
-        f"valid: {len(found.nodes)} node(s), {workloads} workload(s), {len(found.policies)} policy(ies)",
-        highlight=False,
-    )
+    say(f"valid: {len(found.nodes)} node(s), {workloads} workload(s), {len(found.policies)} policy(ies)")
 
 
 @app.command(name="schema")
@@ -131,7 +93,7 @@ def print_schema(kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KI
     """Print the JSON Schema of a kind of manifest, for editors."""
     if kind not in KINDS:
         fail(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
-    sys.stdout.write(json.dumps(schema(kind), indent=2) + "\n")
+    put(json.dumps(schema(kind), indent=2) + "\n")
 
 
 @app.command()
@@ -152,6 +114,7 @@ def run(
 def plan(
     manifests: ManifestPaths = [DEFAULT_MANIFESTS],  # noqa: B006 as above
     state: StateUrl = None,
+    plans: Annotated[int, typer.Option(min=1, max=20, help="How many plans to show of each policy, best first.")] = 1,
     output: Output = "table",
 ) -> None:
     """Look at every node once, with the history of the state if there is one, and show what would change and why."""
@@ -160,7 +123,7 @@ def plan(
 
     wants(output)
     found = manifests_of(manifests)
-    show(finish(plan_once(found, state, discover(), version=__version__)), output, plan_table)
+    show(finish(plan_once(found, state, discover(), version=__version__, others=plans - 1)), output, plan_table)
 
 
 @app.command()
@@ -184,30 +147,6 @@ app.command()(explain)
 app.command()(whatif)
 
 
-def wants(output: str) -> None:
-    if output not in {"table", "json"}:
-        fail(f"--output {output!r} is not known; write table or json")
-
-
-def show(view: dict[str, Any], output: str, table: Any) -> None:
-    if output == "json":
-        sys.stdout.write(json.dumps(view, indent=2, sort_keys=True, allow_nan=False) + "\n")
-    else:
-        out().print(table(view, out().width))
-
-
-def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; what the operator can mend is one sentence, anything else a bug with its traceback."""
-    from controller.once import CouldNot
-
-    try:
-        return asyncio.run(work)
-    except CouldNot as exc:
-        fail(str(exc))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
 def spelled_out(exc: UnicodeError) -> tuple[str, int]:
     """The codec error handler for PLAIN."""
     if not isinstance(exc, UnicodeEncodeError):
@@ -217,6 +156,9 @@ def spelled_out(exc: UnicodeError) -> tuple[str, int]:
 
 def main() -> None:
     codecs.register_error("spelled_out", spelled_out)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a daemon may be started without either
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 for as long as it runs
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="spelled_out")

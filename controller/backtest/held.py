@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DRAWN = (ORCHA, STATIC, CLAIRVOYANT)
 """Whose allocations are drawn."""
 MOST_GROUPS = 12
-"""Nodes and resources that are drawn, those first that orcha moved most."""
+"""Nodes and resources that are drawn, by name; of more, those that orcha moved most."""
 _PREFIXES = " kMGTPE"
 
 
@@ -47,7 +47,7 @@ def allocations(result: Result) -> str:
     found = _groups(result)
     if not found or not drawn or not result.case.truth.ticks:
         return ""
-    groups = [_group(result, drawn, *each) for each in found[:MOST_GROUPS]]
+    groups = [_group(result, drawn, *each) for each in sorted(found[:MOST_GROUPS], key=lambda each: each[:2])]
     parts = "".join(_figure(result, drawn, i, group) for i, group in enumerate(groups))
     left = len(found) - MOST_GROUPS
     more = f'<p class="dim">{left} more, which orcha moved less often, are not drawn.</p>' if left > 0 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
@@ -82,8 +83,8 @@ def spaced(name: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """With a capital and a full stop, and no line that begins with a lonely per cent sign."""
-    return f"{words[:1].upper()}{words[1:]}.".replace(" %", "\u00a0%") if words else ""
+    """With a capital and a full stop, and no line that begins with a lonely unit."""
+    return re.sub(r"(?<=\d) (?=%|s\b)", "\u00a0", f"{words[:1].upper()}{words[1:]}.") if words else ""
 
 
 def figure(chart: str, items: str = "") -> str:

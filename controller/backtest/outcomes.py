@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 MOST_PROGRAMS = 300
 """Shown of all programs, evenly chosen; -o json has every one."""
+BARS = (
+    "Each bar is the interval that was promised when the program was made, 10 to 90 %, in USD per hour over its horizon. "
+    "The dot is what it brought against not having moved: full inside the interval, a ring outside."
+)
+RINGS = (
+    "Each ring is what a program brought against not having moved, in USD per hour over its horizon. Nobody asked how sure "
+    "it was, so there is no interval to hold it against."
+)
 
 
 def outcomes(result: Result, found: View) -> str:
@@ -38,10 +46,8 @@ def outcomes(result: Result, found: View) -> str:
     chart = range_chart(words, [_range(result, each) for each in shown], truth.ticks * truth.hours)
     left = f" One of {every} is shown; -o json has all." if every > 1 else ""
     return (
-        "<section><h2>Programs, and what came of them</h2><p>Each bar is the interval that was promised when the program "
-        "was made, 10 to 90 %, in USD per hour over its horizon. The dot is what it brought against not having moved: "
-        f"full inside the interval, a ring outside.{left}</p>{figure(chart)}{_paid(found)}{_calibration(found)}"
-        f"{_programs(result, shown)}</section>"
+        f"<section><h2>Programs, and what came of them</h2><p>{BARS if found['with_interval'] else RINGS}{left}</p>"
+        f"{figure(chart)}{_paid(found)}{_calibration(found)}{_programs(result, shown)}</section>"
     )
 
 
@@ -79,7 +85,7 @@ def _paid(found: View) -> str:
 def _calibration(found: View) -> str:
     """Where outcomes fell, beside where they were meant to fall."""
     count, edge = found["outcomes"], (1 - COVERAGE) / 2
-    if not count:
+    if not count or not found["with_interval"]:
         return f'<p class="dim">{escape(sentence(intervals_words(found)))}</p>'
     shares = [
         ("below the interval", found["below"] / count, edge),

@@ -5,7 +5,7 @@ It reads without scripts, on paper and on a telephone, by day and by night. Name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -14,20 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from controller.backtest.chart import DAY, HOUR, Line, Words, line_chart
+from controller.backtest.comparison import HEADS, columns, row, shown
 from controller.backtest.held import allocations
 from controller.backtest.markup import MOST_ROWS, figure, folded, legend, money, sentence, spaced, styles, table
 from controller.backtest.outcomes import outcomes
-from controller.backtest.report import (
-    HEADS,
-    conclusion,
-    figures,
-    headline,
-    per_tick,
-    remarks,
-    row,
-    shown,
-    stopwatch,
-)
+from controller.backtest.report import conclusion, figures, headline, per_tick, remarks, stopwatch
 from controller.backtest.result import CLAIRVOYANT, EQUAL, GREEDY, NAMES, ORCHA, STATIC, WINNER
 from controller.report.tables import BAD, GOOD, STALE
 
@@ -46,9 +37,9 @@ TERMS = {
 }
 
 
-def page(result: Result, *, complete: bool = True) -> str:
-    """The whole page."""
-    view = figures(result, complete=complete)
+def page(result: Result, *, complete: bool = True, notes: Sequence[str] = ()) -> str:
+    """The whole page. `notes`: what to know of the history that was replayed."""
+    view = figures(result, complete=complete, notes=notes)
     sums = {name: np.concatenate([[0.0], np.cumsum(per_tick(run))]) for name, run in result.runs.items()}
     body = (
         f"{_summary(view)}{_earnings(result, sums)}{_regret(result, sums)}{allocations(result)}"
@@ -66,12 +57,16 @@ def page(result: Result, *, complete: bool = True) -> str:
 def _summary(view: View) -> str:
     said = "".join(f'<li class="{CLASS[style]}">{escape(words)}</li>' for words, style in remarks(view))
     start = datetime.fromtimestamp(view["start"], UTC)
-    rows = ([spaced(name), *row(view, name)[1:]] for name in shown(view))
+    rows = [[spaced(name), *row(view, name)[1:]] for name in shown(view)]
+    kept = columns(rows)
+    heads, cells = [HEADS[i].replace("\n", " ") for i in kept], ([each[i] for i in kept] for each in rows)
+    told = "".join(f"<li>{escape(note)}</li>" for note in view["notes"])
+    notes = f'<ul class="dim">{told}</ul>' if told else ""
     return (
         f"<h1>{escape(headline(view))}</h1>"
-        f'<p class="dim">From {start.day} {start:%B %Y, %H:%M} UTC on. Computed in {escape(stopwatch(view))}.</p>'
+        f'<p class="dim">From {start.day} {start:%B %Y, %H:%M} UTC on. {escape(sentence(f"computed in {stopwatch(view)}"))}</p>'
         f'<p class="sentence">{escape(sentence(conclusion(view)))}</p>'
-        f"{table([head.replace(chr(10), ' ') for head in HEADS], rows, ours=ORCHA)}<ul>{said}</ul>"
+        f"{table(heads, cells, ours=ORCHA)}<ul>{said}</ul>{notes}"
     )
 
 

@@ -1,6 +1,6 @@
-"""A Result as figures (what -o json prints), as one sentence, and as a table. Pure.
+"""A Result as figures (what -o json prints) and in sentences. Pure.
 
-In: result.py. Out: plain dicts, words, something that rich can print. None is unknown, never 0. The page is page.py.
+In: result.py. Out: plain dicts, words. None is unknown, never 0. The table is comparison.py, the page is page.py.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from controller.backtest.result import CLAIRVOYANT, EQUAL, GREEDY, NAMES, ORCHA, STATIC, WINNER
-from controller.report.tables import BAD, DIM, GOOD, STALE, amount, usd
+from controller.report.tables import BAD, GOOD, STALE, amount, usd
 from exporters.quantity import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from controller.backtest.case import Case
     from controller.backtest.result import Promise, Result, Run
@@ -45,8 +42,9 @@ RULES = (STATIC, EQUAL, GREEDY, WINNER)
 """What can be done without orcha."""
 
 
-def figures(result: Result, *, complete: bool = True) -> View:
-    """Everything that is known of a backtest, as JSON has it. `complete`: False where it was ended early.
+def figures(result: Result, *, complete: bool = True, notes: Sequence[str] = ()) -> View:
+    """Everything that is known of a backtest, as JSON has it. `complete`: False where it was ended early; `notes`: what
+    to know of the history that was replayed.
 
     Without a suffix, programs, moves, limit_violations, overallocations and decisions_per_second are orcha's. `seconds`
     are those of computing all but the clairvoyant, who has his own. Ratios are to static: 1.02 earned 2 % more.
@@ -72,6 +70,7 @@ def figures(result: Result, *, complete: bool = True) -> View:
         "workloads": [workload.key for workload in case.workloads],
         "exact": result.exact,
         "complete": complete,
+        "notes": list(notes),
         "intervals": None if result.exact else {name: ends(result, name) for name in NAMES},
         "ratio": {name: ratio(result, name) for name in NAMES},
         "worst_7_days_ratio": {name: worst(result, name, WEEK) for name in NAMES},
@@ -150,6 +149,7 @@ def coverage(promises: Iterable[Promise]) -> View:
     above = sum(found > each.high for each, found in known)
     return {
         "promises": len(every),
+        "with_interval": sum(each.low < each.high for each in every),
         "outcomes": len(known),
         "below": below,
         "inside": len(known) - below - above,
@@ -223,13 +223,19 @@ def conclusion(view: View) -> str:
 
 def _between(view: View) -> str:
     """For recorded history: what lay above an allocation then was not seen."""
-    low, high = view["intervals"][ORCHA]
-    base = view["intervals"][STATIC]
-    left = usd(base[0]) if base[0] == base[1] else f"{usd(base[0])} to {usd(base[1])}"
+    left, ours = (earned_words(view["intervals"][name]) for name in (STATIC, ORCHA))
     return (
-        f"leaving it earned {left} USD, orcha would have earned {usd(low)} to {usd(high)} USD: how much more would have "
-        "been used above what was allocated then, nobody saw"
+        f"leaving it earned {left} USD, orcha would have earned {ours} USD: how much more would have been used above what "
+        "was allocated then, nobody saw"
     )
+
+
+def earned_words(value: float | list[float] | None) -> str:
+    """USD, or from where to where they can have been; two ends that read the same are one."""
+    if not isinstance(value, list):
+        return usd(value)
+    low, high = map(usd, value)
+    return low if low == high else f"{low} to {high}"
 
 
 def _possible(view: View) -> str:
@@ -286,13 +292,15 @@ def _kept(view: View) -> tuple[str, str]:
 
 
 def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def intervals_words(found: View) -> str:
     """How far its promises can be believed."""
     if not found["promises"]:
         return "nothing was promised, so nothing can be judged"
+    if not found["with_interval"]:
+        return "no interval was promised, so none can be judged: nobody asked how sure each plan is"
     if not found["outcomes"]:
         return f"what came of {_count(found['promises'], 'promise')} is not known"
     share = f"{found['inside']} of {_count(found['outcomes'], 'outcome')} inside the promised interval"
@@ -305,7 +313,7 @@ def stopwatch(view: View) -> str:
     if view["seconds"] is None:
         return "nothing was run"
     rate = view["decisions_per_second"]
-    decided = f", {view['decisions']:,} decisions, {rate:,.0f} per second" if rate is not None else ""
+    decided = f", {_count(view['decisions'], 'decision')}, {rate:,.0f} per second" if rate is not None else ""
     apart = view["clairvoyant_seconds"]
     return f"{view['seconds']:.1f} s{decided}" + (f"; the clairvoyant took {apart:.1f} s" if apart is not None else "")
 
@@ -327,56 +335,6 @@ def moved(case: Case, promise: Promise) -> str:
         resource, step = (found.resource, found.step) if found else ("cpu", None)
         words.append(f"{key} {amount(resource, before, step)} → {amount(resource, after, step)}")
     return ", ".join(words)
-
-
-# --- the table ----------------------------------------------------------------------------------------------------------
-
-HEADS = ("split", "earned USD", "against\nstatic", "captured\nuplift", "worst\n7 days", "programs", "moves")
-
-
-def table(view: View) -> RenderableType:
-    """All of them side by side, and what it means."""
-    found = Table(title=headline(view), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
-    found.add_column(HEADS[0], no_wrap=True, vertical="bottom")
-    for head in HEADS[1:]:
-        found.add_column(head, justify="right", vertical="bottom", no_wrap=True)
-    for name in shown(view):
-        found.add_row(*row(view, name), style="bold" if name == ORCHA else "")
-    lines = [Text(sentence, style=style) for sentence, style in remarks(view)]
-    return Group(found, Text(""), Text(conclusion(view), style="bold"), *lines, Text(stopwatch(view), style=DIM))
-
-
-def shown(view: View) -> list[str]:
-    """The splits that have a row: all, but of what was ended early only those that were run."""
-    return [name for name in NAMES if name in view["runs"] or view["complete"]]
-
-
-def row(view: View, name: str) -> list[str]:
-    """One split's cells, as HEADS; those of the clairvoyant's path are no programs: it is a bound."""
-    if name not in view["runs"]:
-        return [name, "not run", "", "", "", "", ""]
-    run, base = view["runs"][name], name == STATIC
-    return [
-        name,
-        earned_words(view["earned_usd"][name]),
-        "" if base or not view["exact"] else percent(view["ratio"][name]),
-        captured(view, name),
-        "" if base or not view["exact"] else percent(view["worst_7_days_ratio"][name]) if view["days"] >= 7 else "–",
-        "" if name == CLAIRVOYANT else f"{run['programs']:,}",
-        "" if name == CLAIRVOYANT else f"{run['moves']:,}",
-    ]
-
-
-def earned_words(value: float | list[float] | None) -> str:
-    return f"{usd(value[0])} to {usd(value[1])}" if isinstance(value, list) else usd(value)
-
-
-def captured(view: View, name: str) -> str:
-    """The captured uplift of any of them: 0 is static, 1 the clairvoyant; empty where that is not known."""
-    one, static, best = (view["earned_usd"][each] for each in (name, STATIC, CLAIRVOYANT))
-    if name == STATIC or view["captured_uplift"] is None or not isinstance(one, float):
-        return ""
-    return part((one - static) / (best - static))
 
 
 def part(share: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.commands.histories import Asked, histories, wrong
-from controller.commands.terminal import INTERRUPTED, Share, Stage, fail, out, plain, stages, tell
+from controller.commands.terminal import INTERRUPTED, Share, Stage, fail, out, plain, put, say, stages, tell
 
 if TYPE_CHECKING:
     from controller.backtest.case import Case
@@ -45,8 +45,10 @@ def backtest(  # noqa: PLR0913, PLR0917 an option each
     state: Annotated[
         str | None, typer.Option(help="What a controller recorded: sqlite:///PATH or postgresql://...")
     ] = None,
-    since: Annotated[str | None, typer.Option("--from", help="With --state: RFC 3339 or Unix seconds.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="With --state: RFC 3339 or Unix seconds.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="With --state: RFC 3339, Unix seconds, or how long ago, such as 14d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="With --state: the same, or now.")] = None,
     days: Annotated[float | None, typer.Option(help="How many days of it; a scenario has 30, a trace all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of a scenario and of the bootstrap; default 0.")] = None,
     replicates: Annotated[
@@ -77,7 +79,8 @@ def backtest(  # noqa: PLR0913, PLR0917 an option each
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if runs:
-        write(Result(found.cases[0], runs, len(found.cases) == 1), output, output_file, complete=complete)
+        made = Result(found.cases[0], runs, len(found.cases) == 1)
+        write(made, output, output_file, complete=complete, notes=found.notes)
     if not complete:
         tell("orcha: ended early")
         raise typer.Exit(INTERRUPTED)
@@ -174,22 +177,24 @@ def runners(case: Case, *, replicates: bool) -> Runners:
     }
 
 
-def write(result: Result, output: str, file: Path | None, *, complete: bool) -> None:
+def write(result: Result, output: str, file: Path | None, *, complete: bool, notes: Sequence[str] = ()) -> None:
     """To the file or to stdout."""
+    from controller.backtest.comparison import table
     from controller.backtest.page import page
-    from controller.backtest.report import figures, table
+    from controller.backtest.report import figures
 
+    view = figures(result, complete=complete, notes=notes)
     if output == "table" and file is None:
-        out().print(table(figures(result, complete=complete)))
+        say(table(view, out().width))
         return
     if output == "table":
-        text = plain(table(figures(result, complete=complete)))
+        text = plain(table(view))
     elif output == "json":
-        text = json.dumps(figures(result, complete=complete), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(view, indent=2, allow_nan=False) + "\n"
     else:
-        text = page(result, complete=complete)
+        text = page(result, complete=complete, notes=notes)
     if file is None:
-        sys.stdout.write(text)
+        put(text)
         return
     try:
         file.write_text(text, encoding="utf-8")

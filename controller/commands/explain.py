@@ -22,6 +22,7 @@ from controller.commands.options import (
     View,
     finish,
     manifests_of,
+    nowhere,
     show,
     wants,
 )
@@ -115,6 +116,10 @@ async def _gather(manifests: list[Path], state: str | None, asked: float | None,
         fail(
             f"no decision of {_said(asked)} or before is recorded in {url}; name the state that `orcha run` writes with --state"
         )
+    if not found and state is not None and not look and nowhere(manifests):
+        fail(
+            f"no decision is recorded in {url} yet; wait for the first, or name the manifests with --manifests DIR to look now"
+        )
     return found or await _looked(manifests, state)
 
 
@@ -143,6 +148,8 @@ async def _recorded(url: str, asked: float | None, names: Iterable[str] | None) 
 
 async def _of_policy(store: Store, newest: RecordedDecision, asked: float | None) -> _Found | None:
     record = await store.decided(newest.policy, newest.at if asked is None else asked)
+    if record is None and (asked is None or newest.at <= asked):
+        record = newest  # it has come to the same for longer than the retention: how it was made is forgotten
     if record is None:
         return None
     same = record.fingerprint == newest.fingerprint and (asked is None or newest.at <= asked)
@@ -174,7 +181,7 @@ async def _looked(manifests: list[Path], state: str | None) -> list[_Found]:
     from controller.once import look
     from exporters.collector import discover
 
-    seen = await look(manifests_of(manifests), state, discover())
+    seen = await look(manifests_of(manifests), state, discover(), remembered=True)
     return [_Found(await asyncio.to_thread(decide, each)) for each in seen.states]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,10 @@ from controller.commands.options import DEFAULT_MANIFESTS, finish, manifests_of
 from controller.commands.terminal import NO, Stage, fail, tell
 from exporters.collector import discover
 from exporters.documents import CannotRead
+from exporters.quantity import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from controller.backtest.case import Case
     from controller.backtest.recorded import Recorded
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 DAYS = 30.0
 """Of a scenario."""
+SUCH_AS = {"--from": "14d", "--to": "now"}
 WHICH = "--scenario NAME, or --manifests DIR --trace FILE.csv, or --state URL --from TIME --to TIME"
 
 
@@ -79,7 +82,7 @@ def _wrong_times(asked: Asked) -> str | None:
             else "--from and --to go with --state URL; of others, --days says how much"
         )
     if missing:
-        return f"--state needs {' and '.join(missing)} as well, such as {missing[0]} 2026-10-01T00:00:00Z"
+        return f"--state needs {' and '.join(missing)} as well, such as {' '.join(f'{name} {SUCH_AS[name]}' for name in missing)}"
     if asked.days is not None:
         return "--from and --to say how much of a --state is replayed; leave --days out"
     times: list[float] = []
@@ -99,9 +102,16 @@ def _wrong_numbers(asked: Asked) -> str | None:
     return None
 
 
-def moment(text: str) -> float:
-    """Unix seconds of a time: "2026-10-01T00:00:00Z" or "1790812800". ValueError, with what would be right."""
-    refusal = f"{text[:40]!r} is not a time; write it with its zone, such as 2026-10-01T00:00:00Z, or as Unix seconds"
+def moment(text: str, now: float | None = None) -> float:
+    """Unix seconds of a time: "2026-10-01T00:00:00Z", "1790812800", or how long before now, such as "14d". ValueError,
+    with what would be right.
+    """
+    refusal = (
+        f"{text[:40]!r} is not a time; write it with its zone, such as 2026-10-01T00:00:00Z, as Unix seconds, or how long "
+        "ago, such as 14d"
+    )
+    if (ago := _ago(text)) is not None:
+        return (time.time() if now is None else now) - ago
     try:
         found = float(text)
     except ValueError:
@@ -115,6 +125,14 @@ def moment(text: str) -> float:
     if not 0 <= found < 1e11:
         raise ValueError(refusal)
     return found
+
+
+def _ago(text: str) -> float | None:
+    """Seconds of "14d"; "now" is none ago. None: that is no duration."""
+    try:
+        return 0.0 if text == "now" else parse_duration(text)
+    except ValueError:
+        return None
 
 
 # --- the cases ------------------------------------------------------------------------------------------------------------
@@ -159,10 +177,11 @@ def _world(asked: Asked, found: Manifests) -> _World:
 
     policy = _policy(asked, found.policies)
     spec, nodes = (policy.spec, found.nodes_of(policy)) if policy else (PolicySpec(), found.nodes)
-    watched = watched_of(workloads_of(found.nodes, discover()))
+    watched, names = watched_of(workloads_of(found.nodes, discover())), {node.name for node in nodes}
+    notes = _notes(policy, [item for item in watched.values() if item.node in names])
     return _World(
         tuple(map(node_state, nodes)), {key: replace(item, mode=acting(item.mode)) for key, item in watched.items()},
-        spec.model_copy(update={"mode": acting(spec.mode)}), tuple(_notes(policy, watched.values())),
+        spec.model_copy(update={"mode": acting(spec.mode)}), tuple(notes),
     )  # fmt: skip
 
 
@@ -184,13 +203,18 @@ def acting(mode: Mode | None) -> Mode | None:
     return "Auto" if mode in {"Suggest", "Approve"} else mode
 
 
-def _notes(policy: AllocationPolicy | None, watched: Iterable[Watched]) -> Iterator[str]:
+def _notes(policy: AllocationPolicy | None, watched: Collection[Watched]) -> Iterator[str]:
+    from controller.backtest.trace import untraceable
+
     if policy is None:
         yield "the manifests have no policy; the default one is replayed on every node"
         return
     careful = {mode for mode in (policy.spec.mode, *(item.mode for item in watched)) if mode in {"Suggest", "Approve"}}
     if careful:
         yield f"mode {' and '.join(sorted(careful))} is replayed as Auto: what would come of it if it acted"
+    if still := sorted(item.key for item in watched if item.allocation and untraceable(item)):
+        what = "is left out, with what it holds" if len(still) == 1 else "are left out, with what they hold"
+        yield f"only demand and fill can be replayed; {', '.join(still)} {what}"
     if policy.spec.limits.block_while:
         yield "limits.blockWhile is not asked: what Prometheus would have said then is not known"
 

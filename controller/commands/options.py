@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import RenderableType
 
-from controller.commands.terminal import INTERRUPTED, NO, fail, out, tell
+from controller.commands.terminal import INTERRUPTED, NO, fail, out, put, say, tell
 from controller.manifests import Manifests, load
 from exporters.collector import discover
 from exporters.documents import CannotRead
@@ -30,6 +29,8 @@ StateUrl = Annotated[str | None, typer.Option("--state", help="Where history is:
 
 def manifests_of(paths: list[Path]) -> Manifests:
     """The manifests, valid; else every problem is told and the program ends."""
+    if nowhere(paths):
+        fail(f"there is no directory {DEFAULT_MANIFESTS} here; name yours with --manifests DIR")
     try:
         found = load(paths, discover())
     except CannotRead as exc:
@@ -41,6 +42,11 @@ def manifests_of(paths: list[Path]) -> Manifests:
     return found
 
 
+def nowhere(paths: list[Path]) -> bool:
+    """Whether nobody named any, and there are none where they would be."""
+    return paths == [DEFAULT_MANIFESTS] and not DEFAULT_MANIFESTS.exists()
+
+
 def wants(output: str) -> None:
     if output not in {"table", "json"}:
         fail(f"--output {output!r} is not known; write table or json")
@@ -48,9 +54,9 @@ def wants(output: str) -> None:
 
 def show(view: View, output: str, table: Callable[[View, int], RenderableType]) -> None:
     if output == "json":
-        sys.stdout.write(json.dumps(view, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        put(json.dumps(view, indent=2, sort_keys=True, allow_nan=False) + "\n")
     else:
-        out().print(table(view, out().width))
+        say(table(view, out().width))
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:

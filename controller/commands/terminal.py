@@ -39,6 +39,31 @@ def out() -> Console:
     return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
 
 
+def say(shown: RenderableType) -> None:
+    """On stdout, as its place shows it."""
+    with _written():
+        out().print(shown, highlight=False)
+
+
+def put(text: str) -> None:
+    """On stdout, as it is."""
+    with _written():
+        sys.stdout.write(text)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Where stdout cannot be written that is said; a reader who has enough (`| head`) just ends the program."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # typer's to end quietly
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left would fail again at the end
+        fail(f"what was asked for cannot be written to stdout ({exc.strerror})")
+
+
 def plain(shown: RenderableType) -> str:
     """As text for a file."""
     console = Console(width=WIDE, file=io.StringIO(), color_system=None)

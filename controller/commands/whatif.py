@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from controller.model import State
     from controller.once import Look
     from controller.report.whatif import Outcome
+    from exporters.documents import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,28 @@ def _changed(found: Manifests, sets: Sequence[str]) -> Manifests:
             )  # JSON is YAML, and leaves no word to be taken for a number
             files[str(file)] = owner
         changed = load([where], discover())
-    for problem in changed.problems:
-        path = problem.path.removeprefix("spec.")
-        tell(f"--set: {files.get(problem.file, problem.file)}.{path}: {problem.sentence}".replace(".: ", ": "))
     if changed.problems:
+        for place, sentence in _own(((_place(problem, files), problem.sentence) for problem in changed.problems), sets):
+            tell(f"--set: {place}: {sentence}")
         raise typer.Exit(NO)
     return changed
+
+
+def _place(problem: Problem, files: Mapping[str, str]) -> str:
+    """Where it is, in the words of --set: node.rack-1.capacity.cpu."""
+    return f"{files.get(problem.file, problem.file)}.{problem.path.removeprefix('spec.')}".rstrip(".")
+
+
+def _own(problems: Iterable[tuple[str, str]], sets: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of what was set; all of them, where those lie elsewhere. The others but follow from it."""
+    every = list(problems)
+    paths = [text.partition("=")[0].strip().replace(".spec.", ".") for text in sets]
+    own = [
+        each
+        for each in every
+        if any(f"{each[0]}.".startswith(f"{path}.") or path.startswith(each[0]) for path in paths)
+    ]
+    return own or every
 
 
 async def _answer(found: Manifests, changed: Manifests, state: str | None, asked: Asked) -> View:

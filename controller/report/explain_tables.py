@@ -16,7 +16,7 @@ from rich.text import Text
 
 from controller.estimate.words import money
 from controller.report.plot import BAND, Mark, plot
-from controller.report.tables import BAD, DIM, GOOD, STALE, amount, opportunities_table, said, usd
+from controller.report.tables import BAD, DIM, GAP, GOOD, STALE, amount, fitting, opportunities_table, said, usd
 from exporters.quantity import format_duration
 
 View = dict[str, Any]
@@ -238,22 +238,26 @@ def overview(policy: View, width: int) -> Iterator[RenderableType]:
 
 
 def workloads_table(policy: View, width: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for name in ("workload", "has", "target", "USD/h now", "step up", "step down", "why"):
-        if width >= 100 or name not in {"step up", "step down"}:
-            right = name in {"USD/h now", "step up", "step down"}
-            table.add_column(name, justify="right" if right else "left", overflow="fold", vertical="top")
-    for row in policy["workloads"]:
-        worth = [
-            ""
-            if row[name]["gain_usd_per_hour"] is None
-            else usd(row[name]["gain_usd_per_hour"]["expected"], signed=True)
-            for name in ("next_up", "next_down")
-        ]
-        cells = [row["key"], some(row, row["current"]), some(row, row["target"]) if row["target"] is not None else "",
-                 usd(row["rate_now_usd_per_hour"]) if row["curve"] else "?", *(worth if width >= 100 else ()), why(row)]  # fmt: skip
-        table.add_row(*cells)
+    heads = ("workload", "has", "target", "USD/h now", "step up", "step down", "why")
+    rows = [cells(row) for row in policy["workloads"]]
+    kept = fitting(heads, rows, width, (5, 4, 3))
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
+    for i in kept:
+        table.add_column(heads[i], justify="right" if i in {3, 4, 5} else "left", overflow="fold", vertical="top")
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
     return table
+
+
+def cells(row: View) -> list[str]:
+    """One workload's."""
+    worth = [
+        "" if row[name]["gain_usd_per_hour"] is None else usd(row[name]["gain_usd_per_hour"]["expected"], signed=True)
+        for name in ("next_up", "next_down")
+    ]
+    target = some(row, row["target"]) if row["target"] is not None else ""
+    now = usd(row["rate_now_usd_per_hour"]) if row["curve"] else "?"
+    return [row["key"], some(row, row["current"]), target, now, *worth, why(row)]
 
 
 def why(row: View) -> str:

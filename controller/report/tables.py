@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from controller.estimate.words import money
 from exporters.quantity import format_duration, format_quantity
 
 View = dict[str, Any]
@@ -36,6 +39,22 @@ def usd(value: float | None, *, signed: bool = False) -> str:
         return "?"
     digits = 4 if abs(value) < 1 else 2
     return f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+
+
+GAP = 2
+"""Columns between two columns."""
+
+
+def fitting(heads: Sequence[str], rows: Iterable[Sequence[Text | str]], width: int, spared: Iterable[int]) -> list[int]:
+    """The columns of a table for which a terminal has room: those of `spared` give way, in their order."""
+    kept = list(range(len(heads)))
+    wide = [max(map(cell_len, head.split("\n"))) + GAP for head in heads]
+    for row in rows:
+        wide = [max(most, cell_len(str(cell)) + GAP) for most, cell in zip(wide, row, strict=True)]
+    for i in spared:
+        if i in kept and sum(wide[i] for i in kept) - GAP > width:
+            kept.remove(i)
+    return kept
 
 
 def status_table(view: View, width: int = 200) -> RenderableType:
@@ -85,6 +104,8 @@ def workloads_table(view: View, width: int = 200) -> Table:
     return table
 
 
+MOST_TOLD = 5
+"""Newest changes of a policy that are told one by one."""
 MOST_NOTES = 3
 """Oddities told of one workload."""
 
@@ -165,7 +186,7 @@ def policy_panel(policy: View, view: View) -> RenderableType:
     lines += [move_line(verdict, steps.get(verdict["workload"])) for verdict in policy["verdicts"]]
     for key, why in policy["left_out"].items():
         lines.append(Text(f"  {key} stays: {why['sentence']}", style=DIM))
-    lines += paid_lines(policy)
+    lines += [*paid_lines(policy), *program_lines(policy, steps)]
     title = f"policy {policy['name']}, mode {policy['mode']}"
     return Panel(Group(*lines), title=title, title_align="left", border_style=DIM)
 
@@ -187,6 +208,34 @@ def paid_lines(policy: View) -> Iterator[Text]:
         yield Text(f"  {outcomes['unknown']} more could not be judged", style=DIM)
     if learned and learned["fallback"]:
         yield Text(f"  {learned['fallback']}", style=STALE)
+
+
+def program_lines(policy: View, steps: Mapping[str, float | None]) -> Iterator[Text]:
+    """The newest changes, each with what it promised and what it brought."""
+    programs = policy.get("outcomes", {}).get("programs", [])
+    for each in programs[:MOST_TOLD]:
+        moves = ", ".join(move_words(part, steps) for part in each["moves"])
+        by_hand = ", by hand" if each["kind"] == "manual" else ""
+        yield Text(f"  {minute(each['at'])} {moves}{by_hand}: {came_of(each)}", style=DIM)
+    if len(programs) > MOST_TOLD:
+        yield Text("  earlier ones are in -o json", style=DIM)
+
+
+def came_of(program: View) -> str:
+    """What came of one change, or when that will be known."""
+    if program["judged_at"] is not None:
+        return str(program["sentence"])
+    gain, due = program["promised_usd_per_hour"], minute(program["due_at"])
+    if gain is None:
+        return f"what comes of it is known from {due} on"
+    low, expected, high = (
+        money(gain[name] or 0.0, 3, signed=name == "expected") for name in ("low", "expected", "high")
+    )
+    return f"{expected} USD/h ({low} to {high}) promised; what came of it is known from {due} on"
+
+
+def minute(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def move_line(verdict: View, step: float | None) -> Text:
@@ -212,8 +261,42 @@ def plan_table(view: View, width: int = 200) -> RenderableType:
             parts.append(
                 opportunities_table(policy["name"], found, {row["key"]: row["step"] for row in view["workloads"]})
             )
+        if policy["plan"]["alternatives"]:
+            parts.append(plans_table(policy, {row["key"]: row["step"] for row in view["workloads"]}))
         parts.append(Text(f"solver {policy['plan']['solver']}: {policy['plan']['why']}", style=DIM))
     return Group(*parts)
+
+
+def plans_table(policy: View, steps: Mapping[str, float | None]) -> Table:
+    """The plan and what else could be done, by net benefit."""
+    table = Table(
+        title=f"plans under policy {policy['name']}, best first", title_justify="left", header_style="bold", box=None,
+        padding=(0, GAP, 0, 0),
+    )  # fmt: skip
+    table.add_column("moves")
+    for column in ("USD/h low", "expected", "high", "sure", "costs USD", "nets USD", "score"):
+        table.add_column(column, justify="right", vertical="top")
+    best = policy["plan"]
+    moves = [
+        {**verdict, "from": best["current"][verdict["workload"]], "to": best["targets"][verdict["workload"]]}
+        for verdict in policy["verdicts"]
+    ]
+    for plan in ({**best, "moves": moves}, *best["alternatives"]):
+        gain = plan["gain_usd_per_hour"] or {}
+        table.add_row(
+            "\n".join(move_words(move, steps) for move in plan["moves"]),
+            *(usd(gain.get(end), signed=True) for end in ("low", "expected", "high")),
+            "?" if plan["confidence"] is None else f"{plan['confidence']:.0%}",
+            usd(plan["cost_usd"]),
+            usd(plan["net_benefit_usd"], signed=True),
+            "–" if plan["score"] is None else f"{plan['score']:,.3g}",
+        )
+    return table
+
+
+def move_words(move: View, steps: Mapping[str, float | None]) -> str:
+    before, after = (amount(move["resource"], move[end], steps.get(move["workload"])) for end in ("from", "to"))
+    return f"{move['workload']} {before} → {after}"
 
 
 def verdict_words(item: View) -> str:

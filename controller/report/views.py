@@ -237,6 +237,7 @@ def program(each: Program) -> View:
             for part in each.parts
         ],
         "promised_usd_per_hour": interval(each.promise.gain if each.promise else None),
+        "due_at": max(part.ends for part in each.parts),
         "judged_at": outcome.at if outcome else None,
         "realised_usd_per_hour": interval(outcome.realised if outcome else None),
         "within": outcome.within if outcome else None,
@@ -283,7 +284,26 @@ def plan_view(plan: Plan) -> View:
         "rounding_loss_usd_per_hour": number(plan.rounding_loss),
         "current": numbers(plan.current),
         "targets": numbers(plan.targets),
+        "strategy": plan.strategy,
+        "score": number(plan.score),
+        "alternatives": [alternative(other) for other in plan.alternatives],
         "opportunities": [opportunity(found) for found in plan.opportunities],
+    }
+
+
+def alternative(plan: Plan) -> View:
+    """Another plan, with what differs."""
+    return {
+        "moves": [
+            {"workload": move.key, "resource": move.resource, "from": move.from_, "to": move.to} for move in plan.moves
+        ],
+        "gain_usd_per_hour": interval(plan.gain),
+        "cost_usd": number(plan.cost_usd),
+        "net_benefit_usd": number(plan.net_benefit_usd),
+        "confidence": number(plan.confidence),
+        "score": number(plan.score),
+        "solver": plan.solver,
+        "why": plan.why,
     }
 
 
@@ -303,6 +323,7 @@ def opportunity(found: Opportunity) -> View:
         "offline_minutes": number(found.offline_minutes),
         "reason": str(found.reason),
         "sentence": found.sentence,
+        "score": number(found.score),
     }
 
 

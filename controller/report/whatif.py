@@ -24,15 +24,14 @@ from controller.plan.limits import SLACK, allowed, floor_of
 from controller.plan.opportunities import move
 from controller.plan.problem import Problem, build
 from controller.plan.solve import solve
-from controller.plan.standing import Standing, mode_of, stand
+from controller.plan.standing import Standing, stand
 from controller.plan.worth import Worth, weigh
+from controller.report.alternatives import pins_of
 from controller.report.whatif_prices import repriced
 
 if TYPE_CHECKING:
     from controller.model import F64, Curve
     from controller.plan.problem import Choice
-
-_ACTING: Final = ("Approve", "Auto")
 
 
 class Impossible(Exception):
@@ -107,7 +106,7 @@ def with_forced(decision: Decision, forced: Mapping[str, float]) -> tuple[Decisi
     standing = stand(state)
     for key, value in sorted(forced.items()):
         _check_alone(decision, standing, key, value)
-    problem = _problem(decision, standing)
+    problem = _problem(decision)
     _check_room(decision, standing, problem, forced)
     moves = _moves(problem, _solved(problem, forced, state.spec.objective.solver), curves)
     missed = [key for key, value in sorted(forced.items()) if not _reached(moves, standing, key, value)]
@@ -177,14 +176,9 @@ def _points(state: State, standing: Standing, key: str) -> F64:
     return allowed(workload, low, max(allocation.max, current), current)
 
 
-def _problem(decision: Decision, standing: Standing) -> Problem:
+def _problem(decision: Decision) -> Problem:
     """What judge solves: who may not move, and who would only be shown beside others that act, keeps what it has."""
-    state, curves = decision.state, decision.curves
-    pins = {key: why for key, why in decision.not_considered.items() if key in curves}
-    free = [standing.workloads[key] for key in curves if key not in pins]
-    acting = {w.node for w in free if mode_of(state, w) in _ACTING}
-    shown = {w.key for w in free if w.node in acting and mode_of(state, w) not in _ACTING}
-    return build(state, curves, pins | dict.fromkeys(shown, (Reason.MODE_SUGGEST, "it is in mode Suggest"))).problem
+    return build(decision.state, decision.curves, pins_of(decision)).problem
 
 
 def _check_room(decision: Decision, standing: Standing, problem: Problem, forced: Mapping[str, float]) -> None:

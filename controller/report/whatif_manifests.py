@@ -91,7 +91,8 @@ def _meant(text: str, documents: Mapping[str, Data]) -> tuple[str, list[str], An
     if name is None:
         given = rest.partition(".")[0]
         near = difflib.get_close_matches(given, names, n=len(names), cutoff=0.0)
-        raise CannotSet(f"--set {text!r}: there is no {kind} {given!r}; there are {', '.join(near) or 'none'}")
+        known = f"there {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else "there is none"
+        raise CannotSet(f"--set {text!r}: there is no {kind} {given!r}; {known}")
     owner = f"{kind}.{name}"
     return owner, _through_spec(rest[len(name) + 1 :], text, owner), _value(written, text)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.estimate.words import money, odds
-from controller.report.tables import DIM, GOOD, STALE, amount, target_style
+from controller.report.tables import DIM, GAP, GOOD, STALE, amount, fitting, target_style
 
 View = dict[str, Any]
 
@@ -69,23 +69,36 @@ def summary(policy: View) -> Table:
 
 def workloads_table(policy: View, width: int) -> Table:
     """Each workload: where it would stand, and what it would earn there."""
-    wide = width >= 110
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    heads = ["workload", "has", "target\nbefore", "target\nafter", "USD/h\nbefore", "USD/h\nafter"]
-    heads += ["one step more\nbefore", "one step more\nafter", "why, after"] if wide else []
-    for head in heads:
-        right = head.startswith(("USD", "one"))
-        table.add_column(head, justify="right" if right else "left", vertical="bottom", overflow="fold")
-    for row in policy["workloads"]:
-        before, after = row["before"], row["after"]
-        cells = [Text(row["key"], style="bold" if row["differs"] else ""), Text(some(row, row["current"]))]
-        cells += [target(row, side) for side in (before, after)]
-        cells += [Text(usd(side["usd_per_hour"])) for side in (before, after)]
-        if wide:
-            cells += [Text(usd(side["next_step_usd_per_hour"], signed=True)) for side in (before, after)]
-            cells.append(Text(after["reason"]))
-        table.add_row(*cells)
+    rows = [cells(row) for row in policy["workloads"]]
+    kept = fitting(HEADS, rows, width, SPARED)
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
+    for i in kept:
+        right = HEADS[i].startswith(("USD", "one"))
+        table.add_column(HEADS[i], justify="right" if right else "left", vertical="bottom", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
     return table
+
+
+HEADS = (
+    "workload", "has", "target\nbefore", "target\nafter", "USD/h\nbefore", "USD/h\nafter", "one step more\nbefore",
+    "one step more\nafter", "why, after",
+)  # fmt: skip
+SPARED = (6, 7, 8, 4, 5, 1)
+"""The columns that give way in a narrow terminal, the first one first."""
+
+
+def cells(row: View) -> list[Text]:
+    """One workload's, as HEADS."""
+    sides = row["before"], row["after"]
+    return [
+        Text(row["key"], style="bold" if row["differs"] else ""),
+        Text(some(row, row["current"])),
+        *(target(row, side) for side in sides),
+        *(Text(usd(side["usd_per_hour"])) for side in sides),
+        *(Text(usd(side["next_step_usd_per_hour"], signed=True)) for side in sides),
+        Text(row["after"]["reason"]),
+    ]
 
 
 def target(row: View, side: View) -> Text:

@@ -96,7 +96,7 @@ def of_nan(made):
 @st.composite
 def worlds(draw, *, lively=False):
     objective = {
-        "strategy": draw(st.sampled_from(["Threshold", "Interval", "RiskAware"])), "riskTolerance": 0.05,
+        "strategy": draw(st.sampled_from(["Threshold", "Interval", "RiskAware", "Predictive"])), "riskTolerance": 0.05,
         "riseAnalyses": draw(st.sampled_from([1, 3])),
     }  # fmt: skip
     spec = policy(

@@ -5,22 +5,28 @@ Needs PostgreSQL's programs and the extra `postgres`; skipped where either is mi
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controller.address import StoreLocked, StoreRefused
+from controller.decide import decide
 from controller.history import DAY, History, period
+from controller.report import views
 from controller.rows import Change, Event, RecordedDecision
 from controller.samples import Kept
 from controller.store import Store
 from exporters.reading import Reading
+from tests.controller.worlds import NOW, competing, policy
 
 T = 4_000_000_000.0 // 3600 * 3600  # after 2038: 4-byte seconds would overflow
 KEPT = Kept("rack-1/golem", "cpu", stale_after=210.0, step=1.0, max=10.0)
@@ -90,6 +96,28 @@ async def test_history_survives_a_restart_in_postgresql(server):
     await store.close()
     again_writing = await Store.open(server)
     await again_writing.close()
+
+
+@NEEDS_SERVER
+async def test_a_decision_is_replayed_from_postgresql_after_a_restart(server):
+    decision = decide(replace(competing(policy(minConfidence=0.1)), policy="replayed"))
+    later = decide(replace(decision.state, now=NOW + 3600, paused=True))
+    for made in (decision, later):
+        store = await Store.open(server)
+        store.note_decision(views.recorded(made, store.fingerprint("replayed")))
+        await store.write()
+        await store.close()
+    argv = [sys.executable, "-m", "controller", "explain", "--state", server, "--at", str(NOW + 60), "-o", "json"]
+    told = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0, told.stderr
+    [policy_] = json.loads(told.stdout)["policies"]
+    assert (policy_["at"], policy_["replay"], policy_["sentence"]) == (NOW, None, decision.sentence)
+    assert policy_["verdicts"]
+    for shown, verdict in zip(policy_["verdicts"], decision.verdicts, strict=True):
+        move = verdict.move
+        assert (shown["workload"], shown["from"], shown["to"]) == (move.key, move.from_, move.to)
+        assert (shown["reason"], shown["sentence"]) == (verdict.reason, verdict.sentence)
+        assert shown["gain_usd_per_hour"] == pytest.approx(move.gain_usd_per_hour, rel=1e-9)
 
 
 async def test_a_database_that_cannot_be_reached_is_named_without_its_password(free_port):

@@ -297,6 +297,23 @@ def test_recorded_history_is_shown_as_a_table_and_as_a_page(manifests, state):
     assert "Recorded history" in orcha(*argv, "-o", "html").stdout
 
 
+def test_what_cannot_be_replayed_is_named(manifests, state):
+    [node, policy] = yaml.safe_load_all((manifests / "all.yaml").read_text())
+    paid, others = ({"request": "stats", "path": f"$.{name}"} for name in ("paid", "others"))
+    told = {"pool_payout": {**paid, "token": "DATA"}, "pool_others": others}
+    pool = {**MAPPING, "traits": {"curve": "dilution", "resource": "stake/DATA"}, "figures": told}
+    bounds = {"resource": "stake/DATA", "min": "0", "max": "8", "step": "1"}
+    node["spec"]["capacity"]["stake/DATA"] = "8"
+    node["spec"]["workloads"]["pool"] = {**WORKLOAD, "mapping": pool, "allocation": bounds}
+    (manifests / "all.yaml").write_text(yaml.safe_dump_all([node, policy]))
+    argv = ("--state", state, "--manifests", manifests, "--from", START, "--to", START + 3600, "--only", "static")
+    got = orcha(*argv, "-o", "json")
+    assert got.exit_code == 0, got.output
+    [note] = [note for note in json.loads(got.stdout)["notes"] if "left out" in note]
+    assert note == "only demand and fill can be replayed; rack-1/pool is left out, with what it holds"
+    assert f"note: {note}" in got.stderr.replace("\n", " ")
+
+
 def test_a_time_of_which_nothing_is_recorded_could_not_be_replayed(manifests, state):
     got = orcha("--state", state, "--manifests", manifests, "--from", 0, "--to", 3600)
     assert got.exit_code == 2
@@ -361,6 +378,8 @@ def test_a_share_of_two_parts_is_told_as_one():
 
 def test_a_time_is_read_in_either_form():
     assert moment("2026-10-01T00:00:00Z") == moment("2026-10-01T02:00:00+02:00") == moment("1790812800")
+    assert moment("14d", 1790812800.0) == 1790812800 - 14 * 86400
+    assert moment("now", 1790812800.0) == moment("0s", 1790812800.0) == 1790812800
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,18 @@ def test_the_lines_of_the_splits_differ_by_more_than_their_colour():
     assert len({dashes[name] for name in NAMES if name not in {STATIC, ORCHA}}) == 4  # static is thin, orcha thick
 
 
+def test_what_is_to_be_known_of_the_history_stands_under_the_table():
+    found = outline(full(), notes=["nothing is recorded of <rack-2>"])
+    assert "nothing is recorded of <rack-2>" in found.words
+
+
+def test_without_intervals_nothing_is_said_of_how_well_they_held():
+    bare = tuple(promise(day, realised=0.07, low=0.05, high=0.05) for day in range(1, 9))
+    text = page(result(promises=bare))
+    assert "no interval to hold it against" in text
+    assert "Calibration" not in text
+
+
 def test_without_the_clairvoyant_the_page_says_that_regret_is_unknown():
     assert "nobody knows what was missed" in page(result(names=(STATIC, ORCHA)))
     assert "nobody knows what was missed" not in page(result())

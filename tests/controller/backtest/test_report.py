@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from controller.backtest.comparison import table
 from controller.backtest.report import (
     conclusion,
     coverage,
+    earned_words,
     figures,
     headline,
     intervals_words,
@@ -20,7 +22,6 @@ from controller.backtest.report import (
     percent,
     remarks,
     stopwatch,
-    table,
     worst,
 )
 from controller.backtest.result import CLAIRVOYANT, NAMES, ORCHA, STATIC, Result
@@ -34,7 +35,7 @@ KEYS = {
 def shown(view, width=120):
     console = Console(width=width, color_system=None)
     with console.capture() as captured:
-        console.print(table(view))
+        console.print(table(view, width))
     return captured.get()
 
 
@@ -171,6 +172,12 @@ def test_how_far_promises_can_be_believed_is_said(promises, words):
     assert words in intervals_words(coverage(promises))
 
 
+def test_a_figure_without_an_interval_is_not_held_against_one():
+    found = coverage([promise(low=0.05, expected=0.05, high=0.05, realised=0.07)] * 30)
+    assert (found["outcomes"], found["with_interval"]) == (30, 0)
+    assert intervals_words(found).startswith("no interval was promised, so none can be judged")
+
+
 # --- words
 
 
@@ -258,6 +265,22 @@ def test_moves_are_written_as_an_owner_would():
     assert moved(case(), promise()) == "rack-1/akash 6 cores → 4 cores, rack-1/golem 6 cores → 4 cores"
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "?"), (2.9312, "2.93"), ([2.931, 2.934], "2.93"), ([2.93, 3.57], "2.93 to 3.57"), ([-1.0, 0.5], "-1.00 to 0.5000")],
+    ids=str,
+)  # fmt: skip
+def test_two_ends_that_read_the_same_are_one_figure(value, said):
+    assert earned_words(value) == said
+
+
+def test_what_is_to_be_known_of_the_history_is_told_with_the_figures():
+    assert figures(result(), notes=["mode Suggest is replayed as Auto"])["notes"] == [
+        "mode Suggest is replayed as Auto"
+    ]
+    assert figures(result())["notes"] == []
+
+
 # --- the table
 
 
@@ -285,5 +308,27 @@ def test_of_what_was_ended_early_only_what_was_run_is_shown():
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
-def test_the_table_is_never_wider_than_its_terminal(width):
-    assert max(map(len, shown(figures(result()), width).splitlines())) <= width
+def test_the_table_is_never_wider_than_its_terminal_and_cuts_no_figure_short(width):
+    text = shown(figures(result()), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith("orcha  ")] == [["orcha", "14.00"]]
+
+
+def test_in_a_narrow_terminal_the_least_needed_columns_give_way_first():
+    heads = {width: shown(figures(result()), width).splitlines()[1:3] for width in (200, 60, 40)}
+    seen = {width: " ".join(" ".join(lines).split()) for width, lines in heads.items()}
+    assert "worst" in seen[200]
+    assert ("worst" in seen[60], "programs" in seen[60], "against" in seen[60]) == (False, True, True)
+    assert ("captured" in seen[40], "against" in seen[40]) == (False, True)
+
+
+def test_where_there_is_little_to_win_its_share_is_left_out():
+    assert "captured" not in shown(figures(result(rates={"orcha": 0.99, "clairvoyant": 1.02})))
+    assert "captured" in shown(figures(result()))
+
+
+def test_a_column_in_which_nothing_is_known_is_left_out():
+    text = shown(figures(result(exact=False, low=1.0, high=20.0)))
+    assert "against" not in text
+    assert "programs" in text

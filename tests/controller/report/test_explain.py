@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -279,6 +281,17 @@ def test_before_the_first_decision_the_first_is_named(two):
     assert "the first is of 2027-01-15 08:00:00 UTC" in done.stderr
 
 
+def test_where_nothing_is_recorded_yet_and_no_manifests_are_named_both_ways_out_are_said(tmp_path, monkeypatch):
+    url = recorded(tmp_path / "orcha.db")
+    monkeypatch.chdir(tmp_path)
+    done = orcha("explain", "--state", url)
+    assert done.exit_code == 2
+    assert f"no decision is recorded in {url} yet; wait for the first, or name the manifests" in done.stderr
+    done = orcha("explain")
+    assert done.exit_code == 2
+    assert "there is no directory manifests here; name yours with --manifests DIR" in done.stderr
+
+
 def test_a_record_of_another_version_is_shown_as_it_was_said_with_one_sentence(tmp_path):
     record = replace(views.recorded(decide(competing())), inputs=b"orcha\x09whatever")
     url = recorded(tmp_path / "orcha.db", (record,))
@@ -298,6 +311,17 @@ def test_a_record_without_inputs_says_so(tmp_path):
     done = orcha("explain", "golem", "--state", recorded(tmp_path / "orcha.db", (record,)))
     assert done.exit_code == 0, done.output
     assert "is not kept" in done.stdout
+
+
+def test_of_a_decision_that_has_held_for_longer_than_anything_is_kept_what_was_said_is_shown(two):
+    """The newest is kept for ever, the history of decisions for the retention."""
+    with closing(sqlite3.connect(two.removeprefix("sqlite:///"))) as connection:
+        connection.executescript("DELETE FROM decisions; DELETE FROM inputs")
+    done = orcha("explain", "golem", "--state", two)
+    assert done.exit_code == 0, done.output
+    assert "is not kept" in done.stdout
+    assert "policy default is paused" in " ".join(done.stdout.split())
+    assert orcha("explain", "--state", two, "--at", "2027-01-15T07:00:00Z").exit_code == 2
 
 
 def test_an_outcome_that_this_version_would_not_come_to_is_told(tmp_path):

@@ -14,7 +14,7 @@ from controller.payoff import ledger_of
 from controller.promises import Kind, Outcome, Part, Program, Promise
 from controller.report.kpi import Scores, families, outcome_families
 from controller.report.metrics import render
-from controller.report.tables import paid_lines
+from controller.report.tables import MOST_TOLD, paid_lines, program_lines
 from controller.report.views import as_json, did_it_pay
 from tests.controller.test_loop import Rig
 from tests.controller.worlds import NOW
@@ -97,6 +97,27 @@ class TestShown:
         assert lines == [
             "  did it pay: 1 of 2 programs of 7 days did, +0.0200 USD/h each where +0.0500 was promised; 1 of 2 within the interval"
         ]
+
+    def test_each_change_is_told_with_what_it_promised_and_brought(self):
+        running = replace(ended("c", 0.0, at=NOW + 3600), outcome=None)
+        by_hand = replace(unknown("u"), kind=Kind.MANUAL, promise=None)
+        view = did_it_pay(ledger_of("default", [ended("a", 0.06), running, by_hand]), NOW)
+        lines = [line.plain for line in program_lines(view, {"rack-1/golem": 1.0})]
+        assert lines == [
+            (
+                "  2027-01-15 07:00 UTC rack-1/golem 6 cores → 8 cores: +0.05 USD/h (0.04 to 0.06) promised; "
+                "what came of it is known from 2027-01-15 09:00 UTC on"
+            ),
+            "  2027-01-15 06:00 UTC rack-1/golem 6 cores → 8 cores: it brought something",
+            "  2027-01-15 06:00 UTC rack-1/golem 6 cores → 8 cores, by hand: what came of it is not known: nobody looked",
+        ]
+
+    def test_of_many_changes_the_newest_are_told(self):
+        view = did_it_pay(ledger_of("default", [ended(str(i), 0.06, at=NOW + i) for i in range(9)]), NOW)
+        *told, last = [line.plain for line in program_lines(view, {})]
+        assert len(told) == MOST_TOLD
+        assert "earlier ones are in -o json" in last
+        assert list(program_lines({}, {})) == []
 
     def test_what_nobody_can_say_is_said(self):
         (line,) = paid_lines(did_it_pay(ledger_of("default", [unknown("u")]), NOW))

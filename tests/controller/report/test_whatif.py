@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from controller.__main__ import app
+from controller.commands.whatif import _own
 from controller.decide import decide
 from controller.estimate.readings import known_allocation
 from controller.manifests import load
@@ -403,6 +404,16 @@ spec: {limits: {onSourceFailure: stay}, constraints: [{protocol: golem, maxShare
 """
 
 
+def test_of_what_is_wrong_only_what_was_set_is_told_and_not_what_follows_from_it():
+    wrong = [
+        ("node.a.capacity.cpu", "-1 is not possible"),
+        ("node.a.workloads.w.allocation.resource", "declares no cpu"),
+    ]
+    assert _own(wrong, ["node.a.spec.capacity.cpu=-1"]) == wrong[:1]
+    assert _own(wrong, ["node.a.capacity=3"]) == wrong[:1]
+    assert _own(wrong, ["node.b.labels.site=x"]) == wrong, "what is told of elsewhere is told"
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     file = tmp_path_factory.mktemp("manifests") / "all.yaml"
@@ -461,7 +472,7 @@ def test_any_field_can_be_set(found, tmp_path, text, value):
         ("rack-1.capacity.cpu=3", "write node.NAME.FIELD, policy.NAME.FIELD or settings.FIELD"),
         ("node.rack-2.capacity.cpu=3", "there is no node 'rack-2'; there are rack-1, rack-1.b"),
         ("node=3", "there is no node ''; there are "),
-        ("policy.other.mode=Off", "there is no policy 'other'; there are default"),
+        ("policy.other.mode=Off", "there is no policy 'other'; there is default"),
         ("node.rack-1=3", "names no field; node.rack-1 has capacity, power, workloads"),
         ("node.rack-1.workloads.gol.allocation.max=3", "there is no workload 'gol' on node.rack-1; there are golem"),
         ("node.rack-1.metadata.name=x", "of metadata only labels"),
