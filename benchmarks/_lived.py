@@ -38,14 +38,15 @@ def lived(name: str, days: float, seed: int = 0) -> State:
 
 
 def fleet(state: State, nodes: int, spec: PolicySpec | None = None) -> State:
-    """The same node so many times, each under a name of its own."""
+    """The same node so many times, each under a name of its own; each of its workloads of a protocol of its own."""
     [node] = state.nodes
     names = [f"rack-{i:05d}" for i in range(nodes)]
     workloads = []
     for name in names:
         for w in state.workloads:
             told = {k: replace(r, node=name) for k in ("reading", "last_good") if (r := getattr(w, k)) is not None}
-            workloads.append(replace(w, key=f"{name}/{w.key.partition('/')[2]}", node=name, **told))
+            own = w.key.partition("/")[2]
+            workloads.append(replace(w, key=f"{name}/{own}", node=name, protocol=own, **told))
     memory = state.memory
     if memory is not None:
         which = np.tile(np.arange(len(state.workloads)), nodes)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,25 +33,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks._known import code_of, fingerprint, kept
 from benchmarks._lived import fleet, lived, remembered_kb
 from benchmarks._report import Report, arguments, finish
+from benchmarks.bench_solvers import FLEETS, compare_fleet
 from controller.backtest import baselines
 from controller.backtest.clairvoyant import clairvoyant
 from controller.backtest.report import MONTH, NOTABLE, RULES, WEEK, coverage, worst
 from controller.backtest.result import CLAIRVOYANT, ORCHA, STATIC, Result
-from controller.backtest.run import orcha
+from controller.backtest.run import orcha, side_by_side
 from controller.backtest.scenarios import NAMES, scenario
 from controller.backtest.world import terms
 from controller.decide import decide, refit
+from controller.estimate.weights import REPLICATES
 from controller.policy import Constraint, PolicySpec
 
 if TYPE_CHECKING:
     import argparse
 
     from controller.backtest.case import Case
+    from controller.backtest.result import Run
     from controller.backtest.world import Terms
 
 CALM = "noisy-but-equal"
 """Where doing nothing is right."""
 ENOUGH_SEEDS = 20
+AT_ONCE = 10
+"""Seeds of a scenario that go side by side."""
 COMPUTED_BY = ("controller.backtest.baselines", "controller.backtest.clairvoyant")
 RUN_BY = {
     "equal": baselines.equal,
@@ -98,16 +104,21 @@ class Played:
         return max(RULES, key=lambda name: self.earned[name])
 
 
-def played(name: str, seed: int, days: float) -> Played:
-    """Play it; in a process of its own."""
-    case = scenario(name, seed=seed, days=days)
-    on = terms(case)
-    runs = {STATIC: baselines.static(case, on), ORCHA: orcha(case, on=on)}
+def played(name: str, seeds: Sequence[int], days: float) -> list[Played]:
+    """Play them side by side; in a process of its own."""
+    cases = [scenario(name, seed=seed, days=days) for seed in seeds]
+    on = [terms(case) for case in cases]
+    runs = side_by_side(cases, on=on)
+    return [told(name, days, case, its, run) for case, its, run in zip(cases, on, runs, strict=True)]
+
+
+def told(name: str, days: float, case: Case, on: Terms, run: Run) -> Played:
+    runs = {STATIC: baselines.static(case, on), ORCHA: run}
     others = kept("decide", fingerprint(case, code_of(*COMPUTED_BY)), lambda: computed(case, on))
-    result, run = Result(case, runs), runs[ORCHA]
+    result = Result(case, runs)
     found = coverage(run.promises)
     return Played(
-        name, seed, days, {**{each: runs[each].total for each in runs}, **others["earned"]},
+        name, case.seed, days, {**{each: runs[each].total for each in runs}, **others["earned"]},
         worst(result, ORCHA, MONTH), worst(result, ORCHA, WEEK), run.programs, run.moves, run.limit_violations,
         run.overallocations, found["outcomes"], found["inside"], run.seconds,
     )  # fmt: skip
@@ -127,13 +138,14 @@ def all_played(names: Sequence[str], seeds: int, days: float, jobs: int) -> list
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("playing", total=len(names) * seeds)
-        waiting = [pool.submit(played, name, seed, days) for seed in range(seeds) for name in names]
+        some = [range(seeds)[first : first + AT_ONCE] for first in range(0, seeds, AT_ONCE)]
+        waiting = [pool.submit(played, name, those, days) for those in some for name in names]
         try:
             for each in as_completed(waiting):
-                found.append(each.result())
-                progress.advance(bar)
+                found += each.result()
+                progress.advance(bar, len(each.result()))
         except KeyboardInterrupt:
-            print(f"ended early: {len(found)} of {len(waiting)} were played", file=sys.stderr)
+            print(f"ended early: {len(found)} of {len(names) * seeds} were played", file=sys.stderr)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return sorted(found, key=lambda each: (names.index(each.scenario), each.seed))
@@ -290,9 +302,19 @@ def timings(report: Report, *, quick: bool) -> None:
     young = lived("steady", 1.0)  # the same curves from fewer blocks: thousands share them
     many = fleet(young, 100 if quick else 1000)
     timed(report, f"{len(many.nodes):,} nodes x 4: decide", lambda: decide(many), 500.0, 1)
-    bound = PolicySpec(mode="Auto", constraints=[Constraint(protocol="mapped", max_share=0.9)])
-    most = fleet(young, 1000 if quick else 10000, bound)
-    timed(report, f"{len(most.nodes):,} nodes x 4, a fleet constraint: decide", lambda: decide(most), 2000.0, 1)
+    nodes = 1000 if quick else 10000
+    most = fleet(young, nodes, bounded(nodes))
+    timed(
+        report, f"{nodes:,} nodes x 4, fleet constraints: decide", lambda: decide(most), 200.0 if quick else 2000.0, 1
+    )
+    compare_fleet(report, nodes, *FLEETS[0])
+
+
+def bounded(nodes: int) -> PolicySpec:
+    """A policy with a share, a total and a count over a fleet of nodes of scenario steady. The share binds."""
+    share, total = Constraint(protocol="mysterium", max_share=0.26), Constraint(protocol="golem", max_total=3.2 * nodes)
+    count = Constraint(protocol="akash", max_count=nodes // 2)
+    return PolicySpec(mode="Auto", constraints=[share, total, count])
 
 
 def timed(report: Report, name: str, work: Callable[[], object], aim_ms: float | None, rounds: int) -> None:
@@ -316,8 +338,8 @@ def backtests(report: Report, *, quick: bool) -> None:
     days = 3.0 if quick else 30.0
     case = scenario("steady", days=days)
     on = terms(case)
-    for name, replicates, aim in (("with replicates", True, 120.0), ("without", False, 20.0)):
-        ms = once(lambda replicates=replicates: orcha(case, replicates=replicates, on=on))  # type: ignore[misc]
+    for name, replicates, aim in (("with replicates", REPLICATES, 120.0), ("without", 0, 20.0)):
+        ms = once(partial(orcha, case, replicates=replicates, on=on))
         whole = ms / 1e3 * 30 / days
         told = "" if days == 30 else f", from {days:g} days"
         report.add(f"30 days x 4 backtest, {name}", whole / aim, 1.0, detail=f"{whole:.1f} s CPU of {aim:.0f}{told}")

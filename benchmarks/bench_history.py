@@ -1,4 +1,5 @@
-"""History: memory and time of 30 days for four workloads, and kilobytes each for 1 000.
+"""History: memory and time of 30 days for four workloads, kilobytes each for few and for thousands, and how long a block of
+each of 10 000 takes to be counted.
 
 Readings come as from real nodes: storage and stake every 5 minutes, cores every 15 seconds (in the history of 1 000
 every 60), use that wanders, a failed look now and then. Memory is what tracemalloc counts after a collection, and the
@@ -14,15 +15,22 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks._report import Report, arguments, finish
-from controller.history import DAY, History, period
+from controller.history import History, period
+from controller.memories import COARSE, FINE, Grain
+from controller.model import Memory
+from controller.past import DAY
+from controller.rows import Batch
 from controller.samples import Kept, Window
+from controller.serve import collect_seldom
 from controller.store import Store
 from exporters.reading import Reading
 
@@ -51,7 +59,9 @@ KINDS = (
 
 
 def kept(kind: Kind, node: str, interval: float) -> Kept:
-    return Kept(f"{node}/{kind.name}", kind.resource, 3 * interval + 30, kind.step, kind.max)
+    return Kept(
+        f"{node}/{kind.name}", kind.resource, 3 * interval + 60, kind.step, kind.max, foreseen=kind.resource == "cpu"
+    )
 
 
 def readings(kind: Kind, node: str, interval: float, days: float, seed: int) -> Iterator[Reading]:
@@ -101,25 +111,121 @@ def traced(report: Report) -> None:
     )
 
 
-def fleet(report: Report, name: str, count: int, **how: float) -> None:
-    """Kilobytes per workload, readings and blocks apart, with one reading a minute."""
+def fleet(report: Report, name: str, count: int, grain: Grain, aim: float | None = None) -> None:
+    """Kilobytes per workload of all that history keeps, after 30 days, the last day with a reading a minute."""
+    totals = {}
+    for kind in KINDS:
+        history, whole, without_readings = _kept_of(kind, count, grain)
+        found = asyncio.run(history.memory(f"n{i}/{kind.name}" for i in range(count)))
+        sums = 0 if found is None else sum(getattr(found, array).nbytes for array in Memory.ARRAYS)
+        totals[kind] = (whole + sums) / count / 1e3
+        report.figures[f"{name}: {kind.name}: kB"] = {
+            "readings": (whole - without_readings) / count / 1e3,
+            "blocks and the rest": without_readings / count / 1e3,
+            "what they come to": sums / count / 1e3,
+        }
+    each = ", ".join(f"{kind.name} {total:.1f}" for kind, total in totals.items())
+    report.add(f"{name}: kB of history each", sum(totals.values()) / len(KINDS), aim, detail=each)
+    report.add(f"{name}: kB of the largest kind", max(totals.values()), aim)
+
+
+def _kept_of(kind: Kind, count: int, grain: Grain) -> tuple[History, int, int]:
+    """A history, its bytes, and those without its readings. Nothing waits for the store, as after a flush."""
     gc.collect()
     tracemalloc.start()
-    each = [(KINDS[i % 4], f"n{i}") for i in range(count)]
-    history = History([kept(kind, node, 60.0) for kind, node in each], **how)  # type: ignore[arg-type]  # fine is an int
-    for i, (kind, node) in enumerate(each):
-        for reading in readings(kind, node, 60.0, history.retention / DAY, i):
+    history = History([kept(kind, f"n{i}", 300.0) for i in range(count)], grain=_always(grain))
+    for i in range(count):
+        for reading in _thinned(readings(kind, f"n{i}", 60.0, DAYS, i)):
             history.add(reading)
+    pasts = history._past.values()  # noqa: SLF001 to tell them apart
+    for past in pasts:
+        past.saved(past.collect(Batch()))
     gc.collect()
-    both = tracemalloc.get_traced_memory()[0]
-    for past in history._past.values():  # noqa: SLF001 to tell the two apart
+    whole = tracemalloc.get_traced_memory()[0]
+    for past in pasts:
         past.window = Window(DAY)
     gc.collect()
-    blocks = tracemalloc.get_traced_memory()[0]
+    without_readings = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    aim = 30.0 if "fine" in how else None
-    detail = f"and {(both - blocks) / count / 1e3:.1f} kB of readings (every 60 s, 24 h)"
-    report.add(f"{name}: kB of blocks each", blocks / count / 1e3, aim, detail=detail)
+    return history, whole, without_readings
+
+
+def _thinned(found: Iterator[Reading]) -> Iterator[Reading]:
+    """As many readings as fill the blocks: each of the last day, before that one in five, and long ago one in fifteen."""
+    for i, reading in enumerate(found):
+        age = START + DAYS * DAY - reading.at
+        if i % (1 if age <= DAY else 5 if age <= 4 * DAY else 15) == 0:
+            yield reading
+
+
+async def counting(report: Report, count: int) -> None:
+    """A block of each of `count` workloads closes at the same time."""
+    kind = KINDS[1]
+    history = History([kept(kind, f"n{i}", 60.0) for i in range(count)], grain=_always(COARSE))
+    keys = [f"n{i}/{kind.name}" for i in range(count)]
+    times, pauses = [], []
+    collect_seldom()  # as `orcha run` does
+    for turn in range(9):
+        for i in range(count):
+            for reading in readings(kind, f"n{i}", 150.0, 301 / DAY, i):
+                history.add(moved(reading, START + 300 * turn))
+        PAUSES[0] = 0.0
+        longest, begun = asyncio.create_task(_longest_pause()), time.perf_counter()
+        await history.memory(keys)
+        times.append(time.perf_counter() - begun)
+        longest.cancel()
+        pauses.append(PAUSES[0])
+    detail = f"every half hour also foreseen: {max(times[2:]) * 1e3:.0f} ms"
+    report.add(f"{count} workloads: to count a block of each, ms", sorted(times[2:])[3] * 1e3, detail=detail)
+    report.add(f"{count} workloads: longest pause of the loop in it, ms", max(pauses[2:]) * 1e3, 50.0)
+
+
+async def restoring(report: Report, count: int) -> None:
+    """30 days of workloads with demand, as the store has them: blocks alone, as finely as for few, against with what they
+    come to.
+    """
+    kind, now = KINDS[1], START + DAYS * DAY
+    each = [kept(kind, f"n{i}", 300.0) for i in range(count)]
+    alone = 0.0
+    for name, grain in (("few", FINE), ("thousands", COARSE)):
+        with tempfile.TemporaryDirectory() as directory:
+            store = await Store.open(f"sqlite:///{directory}/orcha.db")
+            await _lived(History(each, grain=_always(grain)), kind, count, store)
+            plain = [replace(one, foreseen=False) for one in each]
+            before = await _restored(History(plain, grain=_always(grain)), store, now)
+            found = await _restored(History(each, grain=_always(grain)), store, now)
+            await store.close()
+        alone = alone or before
+        report.add(
+            f"restore 30 days, as for {name} / blocks alone, as for few",
+            found / alone,
+            1.5 if grain is COARSE else None,
+            detail=f"{found / count * 1e3:.1f} ms each, its blocks alone {before / count * 1e3:.1f} ms",
+        )
+
+
+async def _lived(history: History, kind: Kind, count: int, store: Store) -> None:
+    """Into the store every hour of the last day."""
+    lines = [_thinned(readings(kind, f"n{i}", 60.0, DAYS, i)) for i in range(count)]
+    for until in np.arange(START + (DAYS - 1) * DAY, START + DAYS * DAY + 1, 3600.0):
+        for line in lines:
+            for reading in line:
+                history.add(reading)
+                if reading.at >= until:
+                    break
+        await history.flush(store, float(until))
+
+
+def _always(grain: Grain) -> Callable[[int], Grain]:
+    return lambda _: grain
+
+
+async def _restored(history: History, store: Store, now: float) -> float:
+    """Seconds of the processor until everything can be decided from."""
+    begun = time.process_time()
+    await history.restore(store, now)
+    await history.memory(list(history._past))  # noqa: SLF001 all of them
+    return time.process_time() - begun
 
 
 async def many(report: Report, count: int) -> None:
@@ -143,7 +249,7 @@ async def many(report: Report, count: int) -> None:
         await again.restore(store, now + 60)
         report.add(f"{count} workloads: restore of an hour, ms", (time.perf_counter() - begun) * 1e3)
         await store.close()
-    report.add(f"{count} workloads: longest pause of the loop in a flush, ms", PAUSES.pop() * 1e3)
+    report.add(f"{count} workloads: longest pause of the loop in a flush, ms", PAUSES[0] * 1e3)
 
 
 PAUSES = [0.0]
@@ -202,7 +308,9 @@ def moved(reading: Reading, at: float) -> Reading:
 
 async def asked(report: Report, history: History, store: Store, now: float) -> None:
     """`blocks` after something changed, unchanged, and from the store."""
-    changed, cached, rows = [], [], []
+    changed: list[float] = []
+    cached: list[float] = []
+    rows: list[float] = []
     for i in range(20):
         history.keep([kept(kind, "rack-1", kind.interval + i) for kind in KINDS])  # invalidates what is cached
         for spent in (changed, cached):
@@ -237,9 +345,11 @@ def main() -> None:
     traced(report)
     asyncio.run(stored(report, adding(report)))
     asyncio.run(many(report, 100 if options.quick else 1000))
-    count = 4 if options.quick else 8
-    fleet(report, "30 days of 5 min and hours", count)
-    fleet(report, "14 days of 15 min and hours", count, retention=14 * DAY, fine=900)
+    count = 1 if options.quick else 2
+    fleet(report, "few", count, FINE)
+    fleet(report, "thousands", count, COARSE, 30.0)
+    asyncio.run(counting(report, 1000 if options.quick else 10_000))
+    asyncio.run(restoring(report, 8 if options.quick else 64))
     finish(report, options)
 
 

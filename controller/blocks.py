@@ -2,7 +2,8 @@
 
     samples ──hold──▶ Block (open) ──append──▶ Series (packed) ──unpack──▶ model.Blocks (dense, for the estimators)
 
-A Block sums what was seen in 5 minutes; when it is a day old, the blocks of one hour become one (`Series.roll`). All
+A Block sums what was seen in 5 minutes; when it is a day old, the blocks of one hour become one (`Series.roll`; memories.py
+says what is made of those of thousands of workloads). All
 figures but the first and last use are sums over time, so that rolling up is adding. The use of a block is kept as hours
 at levels: quarter steps of the allocation, exact where there was room left, censored where there was none (economics.md 2).
 Only levels that occur are kept, and a Series holds them in 4-byte columns: a block takes 90 to 140 bytes.
@@ -222,7 +223,7 @@ def rebinned(levels: dict[int, float], old: float, new: float) -> dict[int, floa
 
 
 class Series:
-    """Closed blocks, oldest first, packed. Hours come first, finer blocks after them."""
+    """Closed blocks, oldest first, packed. The longer ones come first, finer blocks after them."""
 
     __slots__ = ("_codes", "_counts", "_figures", "_held", "spans", "starts")
 
@@ -246,6 +247,11 @@ class Series:
         last = first + self._counts[i]
         levels = dict(zip(self._codes[first:last], self._held[first:last], strict=True))
         return Block(self.starts[i], self.spans[i], levels, *self._figures[i * _WIDTH : (i + 1) * _WIDTH])
+
+    @property
+    def end(self) -> int:
+        """Minutes since 1970; 0: there are none."""
+        return self.starts[-1] + self.spans[-1] // 60 if self.starts else 0
 
     def since(self, start: int) -> list[Block]:
         """The blocks that begin at `start` (minutes) or later."""
@@ -289,16 +295,19 @@ class Series:
         kept = next((i for i in range(len(self)) if self.starts[i] * 60 + self.spans[i] > at), len(self))
         self.put(kept, len(self), [])
 
-    def roll(self, before: float) -> list[int]:
-        """Make one block of each hour that ended at or before Unix second `before`. Gives the starts of those hours."""
+    def roll(self, before: float, span: int = HOUR) -> list[int]:
+        """Make one block of each hour (of each `span` seconds) that ended at or before Unix second `before`. Gives the starts
+        of those hours.
+        """
         rolled: list[int] = []
-        i = next((i for i in range(len(self)) if self.spans[i] < HOUR), len(self))
-        while i < len(self) and (self.starts[i] * 60 // HOUR + 1) * HOUR <= before:
-            start = self.starts[i] // 60 * 60
+        minutes = span // 60
+        i = next((i for i in range(len(self)) if self.spans[i] < span), len(self))
+        while i < len(self) and (self.starts[i] // minutes + 1) * span <= before:
+            start = self.starts[i] // minutes * minutes
             if i and self.starts[i - 1] == start:  # a straggler: its hour was rolled before it was closed
                 i -= 1
-            j = bisect_left(self.starts, start + 60)
-            hour = Block(start, HOUR)
+            j = bisect_left(self.starts, start + minutes)
+            hour = Block(start, span)
             for block in self._range(i, j):
                 hour.absorb(block)
             self.put(i, j, [hour])

@@ -14,15 +14,17 @@ import numpy as np
 
 from controller.estimate.ahead import Outlook, foresee
 from controller.estimate.curves import curves as curves_of
-from controller.estimate.curves import horizon_of
-from controller.estimate.recall import remember
+from controller.estimate.curves import horizon_of, lines
 from controller.estimate.predicted import pasts
 from controller.estimate.readings import Why, exposure_seconds, known_allocation
+from controller.estimate.recall import remember
 from controller.estimate.weights import HOUR, REPLICATES, draw
 from controller.estimate.words import amount, money
 from controller.guard import guard, guard_each
 from controller.model import Curve, Decision, Memory, Plan, Reason, State
+from controller.plan.ceiling import may_pay
 from controller.plan.opportunities import moves_of
+from controller.plan.problem import build
 from controller.plan.propose import Proposal, propose
 from controller.plan.standing import Standing, clock, mode_of, stand
 from controller.plan.strategy import strategy_of
@@ -40,20 +42,27 @@ MANY: Final = 64
 Mark = Callable[[str], None]
 
 
-def decide(state: State, mark: Mark = lambda _: None, *, brief: bool = False, replicates: int = REPLICATES) -> Decision:
+def decide(
+    state: State, mark: Mark = lambda _: None, *, brief: bool = False, replicates: int = REPLICATES,
+    expected: Mapping[float, Outlook] | None = None,
+) -> Decision:  # fmt: skip
     """What to do now about one policy's nodes, and why. Nothing to do has a reason too.
 
     `mark` is told the name of each stage when it is done, so that whoever has a clock can time them. `brief`: come to the
     same allowed moves without what only people look at (opportunities, how sure a plan is that is too small anyway).
+    `expected`: by horizon what demand is expected to be, where that is known already.
     Of more than MANY workloads that may move, how sure curves of demand are is told in closed form, not by replicates.
     """
     state = _sorted(state)
     standing = stand(state)
     out = {w.key: why for w in _movable(state) if (why := standing.workload.get(w.key))}
-    if early := _nothing_can_move(state, standing, out):
+    early = _nothing_can_move(state, standing, out)
+    if early or (brief and (early := standing.overall)):
         return _stay(state, *early, out, standing)
-    expected = _expected(state)
+    expected = _expected(state) if expected is None else expected
     many = len(standing.held) - len(out) > MANY
+    if brief and not many and _nothing_pays(state, standing, out, expected):
+        return _stay(state, Reason.LOW_GAIN, "no moves could bring what a change must bring", out, standing)
     if not replicates or _needs_all(state) or not (brief or many):
         curves, unknown = _estimate(state, standing, expected, replicates=replicates)
         mark("estimate")
@@ -66,6 +75,15 @@ def decide(state: State, mark: Mark = lambda _: None, *, brief: bool = False, re
         return decision
     sure, _ = _estimate(state, standing, expected, replicates=replicates, only=open_)
     return judge(state, dict(sorted((curves | sure).items())), unknown, mark, standing=standing, brief=brief)
+
+
+def _nothing_pays(state: State, standing: Standing, out: Mapping[str, Why], expected: Mapping[float, Outlook]) -> bool:
+    """Whether it is certain that no moves could bring what a change must bring, before anything is solved."""
+    known = [(w, standing.nodes[w.node]) for w in _movable(state) if w.node in standing.nodes]
+    fit = standing.workloads.keys() - standing.workload.keys()
+    found = lines(known, state.spec, state.now, expected, fit)
+    curves = {key: it for key, it in found.items() if not isinstance(it, tuple)}
+    return not may_pay(state, build(state, curves, {key: out[key] for key in curves if key in out}).problem)
 
 
 def _needs_all(state: State) -> bool:
@@ -104,7 +122,7 @@ def judge(
     plan = proposal.plan if brief else _with_reasons(state, standing, proposal, curves)
     mark("guard")
     apart = out | dict(unknown) | dict(proposal.left_out)
-    reason, sentence = _conclusion(state, standing, plan, verdicts, apart, curves)
+    reason, sentence = _conclusion(state, standing, replace(proposal, plan=plan), verdicts, apart, curves)
     return Decision(
         state=state, curves=curves, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence,
         ready_at=_ready_at(state, apart), not_considered=dict(sorted(apart.items())), circuit_open=standing.circuit_open,
@@ -254,16 +272,16 @@ def _judged(found: Opportunity, verdicts: Sequence[Verdict]) -> Opportunity:
 
 
 def _conclusion(
-    state: State, standing: Standing, plan: Plan, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why],
+    state: State, standing: Standing, proposal: Proposal, verdicts: tuple[Verdict, ...], apart: Mapping[str, Why],
     curves: Mapping[str, Curve],
 ) -> Why:  # fmt: skip
+    plan = proposal.plan
     good = [v for v in verdicts if v.reason in _GOOD]
     if good and plan.gain is not None:
         reason = Reason.ALLOWED if any(v.allowed for v in good) else Reason.MODE_SUGGEST
-        return (
-            reason,
-            f"{'move' if reason is Reason.ALLOWED else 'suggest'}: {_moves_words(good)}: {_gain_words(good, plan, curves, standing)}{_beside(apart)}",
-        )
+        said = "move" if reason is Reason.ALLOWED else "suggest"
+        brings = _gain_words(good, proposal, curves, standing)
+        return reason, f"{said}: {_moves_words(good)}: {brings}{_beside(apart)}"
     if verdicts:
         first = next((v for v in verdicts if v.reason is not Reason.COMPANION_REFUSED), verdicts[0])
         return first.reason, f"stay: {first.sentence}{_beside(apart)}"
@@ -285,9 +303,11 @@ def _moves_words(verdicts: list[Verdict]) -> str:
     return ", ".join(words) + (f" and {len(verdicts) - 4} more" if len(verdicts) > 4 else "")
 
 
-def _gain_words(good: list[Verdict], plan: Plan, curves: Mapping[str, Curve], standing: Standing) -> str:
+def _gain_words(good: list[Verdict], proposal: Proposal, curves: Mapping[str, Curve], standing: Standing) -> str:
     """Of the moves that are good, and of no others."""
-    worth = weigh([v.move for v in good], curves, standing.trust)
+    plan = proposal.plan
+    whole = len(good) == len(plan.moves)
+    worth = proposal.worth if whole else weigh([v.move for v in good], curves, standing.trust)
     costs = f"; moving costs {money(worth.cost_usd, 3)} USD once" if worth.cost_usd else ""
     return f"{worth.words(on=plan.rate_now)}{costs}"
 

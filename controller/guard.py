@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from controller.estimate.readings import Why, known_allocation
@@ -32,7 +33,7 @@ from controller.plan.feasible import broken, shortfalls, tallied
 from controller.plan.limits import SLACK, floor_of, needs, step_limit
 from controller.plan.risk import deviation, risk_of
 from controller.plan.spread import rates
-from controller.plan.standing import mode_of, stand
+from controller.plan.standing import last_rate, mode_of, stand
 from controller.plan.strategy import strategy_of, unworthy
 from controller.plan.worth import weigh_each
 
@@ -364,16 +365,9 @@ def _node_rates(standing: Standing, curves: Mapping[str, Curve], nodes: Collecti
     expected = rates([curves[key] for key in known], list(known.values())).tolist()
     by_key = dict(zip(known, expected, strict=True))
     return {
-        node: sum(by_key[w.key] if w.key in by_key else _last_rate(w) for w in workloads)
+        node: sum(by_key[w.key] if w.key in by_key else last_rate(w) for w in workloads)
         for node, workloads in on_node.items()
     }
-
-
-def _last_rate(workload: WorkloadState) -> float:
-    reading = workload.last_good
-    if reading is None or reading.net_usd_per_hour is None or not math.isfinite(reading.net_usd_per_hour):
-        return 0.0
-    return reading.net_usd_per_hour
 
 
 def _verdict(move: Move, refused: Mapping[str, Why], said: Mapping[str, str]) -> Verdict:
@@ -390,6 +384,7 @@ def _same(a: float | None, b: float) -> bool:
     return a is not None and abs(a - b) <= 1e-6 * max(abs(a), abs(b))
 
 
+@lru_cache(4096)
 def _shown(resource: str, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "an unknown amount of"

@@ -138,7 +138,8 @@ class Reconciler:
         seen, watched, nodes = self.observation, self._source.watched, self.manifests.nodes_of(policy)
         movable = movable_on(nodes, watched)
         past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
-        return await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, blocked=blocked)
+        memory = await self._history.memory(key for key, known in past.items() if known is not None)
+        return await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, memory=memory, blocked=blocked)
 
     async def _render(self) -> None:
         nodes = [node_state(node) for node in self.manifests.nodes]
@@ -150,7 +151,8 @@ class Reconciler:
         """The page of metrics and the record of the decision: of 10 000 workloads they take half a second, so in a thread."""
         await self._render()
         if self._store is not None:
-            self._store.note_decision(await asyncio.to_thread(views.recorded, decision))
+            before = self._store.fingerprint(decision.plan.policy)  # of one that comes to the same no inputs are kept
+            self._store.note_decision(await asyncio.to_thread(views.recorded, decision, before))
 
     async def _remember(self) -> None:
         """Write what is new. A state that cannot be written loses nothing: it is kept, said, and tried again."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from controller.address import StoreError
 from controller.decide import decide
 from controller.history import History
 from controller.manifests import Manifests
-from controller.model import Blocks, State
+from controller.model import Blocks, Decision, State
 from controller.observe import Observation, Watched
 from controller.observe.embedded import Embedded
 from controller.observe.promql import blocked as blocked_now
 from controller.outcomes import Outcomes
+from controller.payoff import Ledger
 from controller.report import views
+from controller.report.alternatives import with_alternatives
 from controller.samples import Kept
 from controller.state import state_of
 from controller.store import Store
@@ -64,10 +66,17 @@ class Look:
     """Policy -> why its blockWhile blocks now."""
     states: tuple[State, ...]
     """What each policy decides from, in the order of their names."""
+    ledgers: Mapping[str, Ledger]
+    """Policy -> its earlier changes and what came of them, as far as the state knows."""
 
 
-async def look(found: Manifests, state: str | None, collectors: Mapping[str, Collector]) -> Look:
-    """Look at every node once, with the history of the state where there is one. Raises CouldNot."""
+async def look(
+    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, remembered: bool = False
+) -> Look:
+    """Look at every node once, with the history of the state where there is one. Raises CouldNot.
+
+    remembered: the states have what the past comes to as the running controller counts it, not only its blocks.
+    """
     clock = SystemClock()
     async with open_client() as client:
         source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
@@ -91,7 +100,14 @@ async def look(found: Manifests, state: str | None, collectors: Mapping[str, Col
             await source.close()
     past = {key: history.blocks(key, observation.at) for key in source.watched}
     made = states_of(found, observation, source.watched, past, blocked)
-    return Look(observation, source.watched, past, blocked, tuple(outcomes.catch_up(each) for each in made))
+    if remembered:
+        made = [replace(each, memory=await history.memory(_known(each))) for each in made]
+    states = tuple(outcomes.catch_up(each) for each in made)
+    return Look(observation, source.watched, past, blocked, states, outcomes.ledgers)
+
+
+def _known(state: State) -> list[str]:
+    return [workload.key for workload in state.workloads if workload.blocks is not None]
 
 
 def states_of(
@@ -109,13 +125,21 @@ def states_of(
 
 
 async def plan_once(
-    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, version: str
+    found: Manifests, state: str | None, collectors: Mapping[str, Collector], *, version: str, others: int = 0
 ) -> views.View:
-    """Look at every node once and decide, with the history of the state where there is one."""
-    seen = await look(found, state, collectors)
-    decisions = [await asyncio.to_thread(decide, each) for each in seen.states]
+    """Look at every node once and decide, with the history of the state where there is one. `others`: at most so many
+    further plans of each policy, best first.
+    """
+    seen = await look(found, state, collectors, remembered=True)
+    decisions = [await asyncio.to_thread(_decided, each, others) for each in seen.states]
     manifests = {"sha256": found.sha256, "problems": []}
-    return views.status(seen.observation, seen.watched, decisions, version=version, manifests=manifests)
+    return views.status(
+        seen.observation, seen.watched, decisions, version=version, manifests=manifests, ledgers=seen.ledgers
+    )
+
+
+def _decided(state: State, others: int) -> Decision:
+    return with_alternatives(decide(state), others)
 
 
 def is_there(url: str) -> bool:
@@ -175,9 +199,15 @@ async def status_from_state(url: str) -> views.View:
         store = await Store.open(url, write=False)
         try:
             newest, decisions = await store.newest(), await store.last_decisions()
+            outcomes = Outcomes(store)
+            await outcomes.restore()
         finally:
             await store.close()
     except StoreError as exc:
         raise CouldNot(str(exc)) from exc
-    policies = [json.loads(decisions[name].body) for name in sorted(decisions)]
-    return views.status_of_store(newest, policies, now=SystemClock().time())
+    now = SystemClock().time()
+    policies = [
+        json.loads(decisions[name].body) | views.did_it_pay(outcomes.ledgers.get(name), now)
+        for name in sorted(decisions)
+    ]
+    return views.status_of_store(newest, policies, now=now)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from exporters.reading import Reading
 
 DAY: Final = 86400.0
+_MOST_UNCOUNTED: Final = 24
+"""Blocks that wait to be counted: two hours of them. Of who has more nobody asks, and it can be told from all blocks."""
+LONG: Final = 6 * HOUR
+"""Seconds of the longest blocks, in memory only."""
 LASTING: Final = 3600.0
 """Seconds for which a jump of the clock must last until it is believed."""
 
@@ -51,19 +55,25 @@ class BelievedTime:
         self._last = now
         return self.at
 
+    @property
+    def latest(self) -> float:
+        """What is later lies ahead of any time that was believed or is told now, by more than clocks differ."""
+        return math.inf if self.at is None else max(self.at, self._last) + LASTING
+
 
 class Past:
     """What is known over time of one workload."""
 
     __slots__ = (
         "_behind", "_set_backs", "fine", "kept", "last", "last_good", "loaded", "newest", "open", "quantum", "rolled",
-        "saved_newest", "saved_readings", "saved_to", "series", "version", "window",
+        "saved_newest", "saved_readings", "saved_to", "series", "uncounted", "version", "window",
     )  # fmt: skip
 
-    def __init__(self, kept: Kept, fine: int) -> None:
+    def __init__(self, kept: Kept, fine: int, readings: float = DAY) -> None:
+        """`fine`: seconds of a block; `readings`: seconds for which they are kept."""
         self.kept, self.fine = kept, fine
         self.quantum = quantum_of(kept.step, kept.max)
-        self.window = Window(DAY)
+        self.window = Window(readings)
         self.series = Series()
         self.open: Block | None = None
         self.last: Sample | None = None
@@ -77,12 +87,16 @@ class Past:
         self.saved_newest: Reading | None = None
         self.rolled: list[int] = []
         """Hours that were rolled up since the last flush, by their starts."""
+        self.uncounted: list[Block] | None = None
+        """Blocks that closed since what the past comes to (memories.py) was last counted; None: count it from all blocks."""
         self._behind: float | None = None
         self._set_backs = 0
 
     def follow(self, kept: Kept) -> None:
         """The owner changed the manifest, but not the resource: re-bin the levels."""
         quantum = quantum_of(kept.step, kept.max)
+        if (kept.step, kept.max) != (self.kept.step, self.kept.max):
+            self.uncounted = None
         if quantum != self.quantum:
             self.series.rebin(self.quantum, quantum)
             if self.open is not None:
@@ -97,6 +111,7 @@ class Past:
             return False
         if self.last is not None:
             self._close(self.last, sample)
+            self._end(sample.at)
         self._behind = None
         self.last = sample
         self.window.append(sample)
@@ -115,7 +130,7 @@ class Past:
             return False
         self.series.drop_from(at)
         self.window.drop_from(at)
-        self.open = self.last = None
+        self.open = self.last = self.uncounted = None
         self.saved_to = min(self.saved_to, int(at) // 60)
         self._set_backs += 1
         self.version += 1
@@ -149,14 +164,28 @@ class Past:
         start = int(at // self.fine) * self.fine // 60
         if self.open is None or self.open.start != start:
             if self.open is not None:
-                self.series.append(self.open)
+                self._closed(self.open)
             self.open = Block(start, self.fine)
         return self.open
 
-    def age(self, fine_since: float, since: float) -> None:
-        """Roll up what is older than the one time, forget what is older than the other."""
+    def _end(self, at: float) -> None:
+        """Once a reading of its end or later is there, nothing more comes into a block."""
+        if self.open is not None and self.open.start * 60 + self.open.span <= at:
+            self._closed(self.open)
+            self.open = None
+
+    def _closed(self, block: Block) -> None:
+        self.series.append(block)
+        if self.uncounted is not None:
+            self.uncounted.append(block)
+            if len(self.uncounted) > _MOST_UNCOUNTED:
+                self.uncounted = None
+
+    def age(self, fine_since: float, hours_since: float, since: float) -> None:
+        """Make hours of what is older than the first time, blocks of LONG of what is older than the second, forget the rest."""
         self.rolled += self.series.roll(fine_since)
         self.series.drop_before(since)
+        self.series.roll(hours_since, LONG)
         if self.open is not None and self.open.start * 60 + self.fine <= since:
             self.open = None
         self.version += 1
@@ -166,7 +195,7 @@ class Past:
     def collect(self, batch: Batch) -> Mark:
         """Add what the store does not have yet. Gives the mark for `saved`."""
         key = self.kept.key
-        until = self.open.start if self.open else self.saved_to
+        until = self.open.start if self.open else max(self.saved_to, self.series.end)
         mark = Mark(self.window.appended, until, len(self.rolled), self.newest, self._set_backs)
         new = self.window.since(0.0, self.saved_readings)
         columns = (new.at.tolist(), new.up.tolist(), new.allocated.tolist(), new.used.tolist(), new.net.tolist())
@@ -174,7 +203,8 @@ class Past:
         if self.newest is None or self.last is None or self.newest is self.saved_newest:
             return mark
         hours = self.series.hours_at(sorted(set(self.rolled)))
-        changed = hours + self.series.since(self.saved_to) + ([self.open] if self.open else [])
+        since = [block for block in self.series.since(self.saved_to) if block.span < LONG]  # it has their hours
+        changed = hours + since + ([self.open] if self.open else [])
         batch.blocks += [block_row(key, StoredBlock(self.kept.resource, self.quantum, block)) for block in changed]
         batch.rolled += [{"key": key, "start": block.start} for block in hours]
         batch.newest.append(newest_row(key, self.newest, self.last_good, self.kept.resource, self.last.figures))
@@ -189,7 +219,7 @@ class Past:
     def restore(self, stored: Stored) -> None:
         """Put what the store knows under what came in since the start."""
         fresh = self.last is None
-        self.loaded = True
+        self.loaded, self.uncounted = True, None
         if self.newest is None:
             self.newest, self.last_good, self.saved_newest = stored.reading, stored.last_good, stored.reading
         elif self.last_good is None:
@@ -203,6 +233,8 @@ class Past:
         if fresh and stored.resource == self.kept.resource and stored.sample is not None:
             self.last = Sample.of_figures(stored.sample)
             self.saved_to = self.open.start if self.open else 0
+        if self.last is not None:
+            self._end(self.last.at)
         self._restore_window(stored)
         self.version += 1
 
@@ -225,10 +257,11 @@ class Past:
         self.series.put(0, len(self.series), blocks)
 
     def _restore_window(self, stored: Stored) -> None:
-        window = Window(DAY)
+        window = Window(self.window.span)
         came = self.window.since(0.0)
+        last = stored.readings[-1][0] if stored.readings else 0.0
         for at, up, allocated, used, net in stored.readings:
-            if not len(came.at) or at < came.at[0]:
+            if at >= last - window.span and (not len(came.at) or at < came.at[0]):
                 window.append(Sample(at, up, allocated, used, net))
         unsaved = window.appended
         for at, up, allocated, used, net in zip(came.at, came.up, came.allocated, came.used, came.net, strict=True):

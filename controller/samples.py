@@ -1,6 +1,6 @@
 """What history keeps of each reading, and the window of the newest ones. Pure.
 
-Reading + Kept ──sample_of──▶ Sample ──append──▶ Window (24 h, packed)
+Reading + Kept ──sample_of──▶ Sample ──append──▶ Window (24 h, of thousands of workloads 1 h, packed)
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Kept:
     watts: Watts | None = None
     staked: bool = False
     """Curve dilution: a stake is in use whole, though nobody reports it so."""
+    foreseen: bool = False
+    """Curve demand, of an allocation that may be changed: what its past comes to is kept too (memories.py)."""
 
     @classmethod
     def of(cls, workload: WorkloadLike) -> Kept:
@@ -79,6 +81,7 @@ class Kept:
             workload.power,
             workload.spec.watts,
             workload.traits.curve is CurveKind.DILUTION,
+            allocation is not None and workload.traits.curve is CurveKind.DEMAND,
         )
 
 
@@ -144,6 +147,8 @@ class Window:
 
     _REBASE: Final = 40 * 86400.0
     """Seconds after which 4 bytes of milliseconds would soon overflow (at 49 days)."""
+    _TRIM: Final = 64
+    """Readings after which those that are too old go."""
 
     def __init__(self, span: float) -> None:
         self.span = span
@@ -166,7 +171,7 @@ class Window:
         self._up.append(sample.up)
         self._values.extend((sample.allocated, sample.used, sample.net))
         self.appended += 1
-        if len(self) % 256 == 0:
+        if len(self) % self._TRIM == 0:
             self._drop(self._index(sample.at - self.span))
 
     def drop_from(self, at: float) -> None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from controller.model import Blocks, Curve, Decision, Learned, NodeState, State, WorkloadState
+from controller.model import Blocks, Curve, Decision, Learned, Memory, NodeState, State, WorkloadState
 from controller.observe import Observation, Watched
 from controller.plan.standing import mode_of
 from controller.policy import AllocationPolicy
@@ -28,12 +28,13 @@ def movable_on(nodes: Iterable[Node], watched: Mapping[str, Watched]) -> list[st
 
 
 def without_past(decision: Decision) -> Decision:
-    """The decision as it is shown until the next one: without the blocks and replicates that it was made from, which are
-    nine tenths of its memory. Nothing that is shown is made from those.
+    """The decision as it is shown until the next one: without the blocks, memory and replicates that it was made from,
+    which are nine tenths of its room. Nothing that is shown is made from those.
     """
     state = decision.state
     workloads = tuple(replace(workload, blocks=None) for workload in state.workloads)
-    return replace(decision, state=replace(state, workloads=workloads), curves=without_replicates(decision.curves))
+    state = replace(state, workloads=workloads, memory=None)
+    return replace(decision, state=state, curves=without_replicates(decision.curves))
 
 
 def without_replicates(curves: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -53,10 +54,13 @@ def state_of(
     watched: Mapping[str, Watched],
     past: Past,
     *,
+    memory: Memory | None = None,
     blocked: str | None = None,
     paused: bool = False,
 ) -> State:
-    """The State of one policy: its nodes and everything that runs on them."""
+    """The State of one policy: its nodes and everything that runs on them. memory: of those in `past`; None: the curves
+    are fitted from their blocks.
+    """
     chosen = tuple(sorted((node_state(node) for node in nodes), key=lambda node: node.name))
     names = {node.name for node in chosen}
     return State(
@@ -70,6 +74,7 @@ def state_of(
         blocked=blocked,
         paused=paused,
         seed=zlib.crc32(policy.name.encode()),
+        memory=memory,
     )
 
 

@@ -34,8 +34,12 @@ _SAMPLED_FROM: Final = 2_000
 """Nodes from which on a sample is worth while."""
 _SAMPLE_GAP: Final = 1e-5
 """A gap is second order in the prices: of 1e-5 they are off by a third of a per cent."""
+_WAY: Final = 0.3
+"""How far from the prices of the best bound to those of the mix a sample is asked next."""
 _GROUPS: Final = 128
 """Of up to so many nodes each is a group of its own, and all but as many as there are constraints get one answer whole."""
+_FEWER_GROUPS: Final = 32
+"""For the continuous split of sampled nodes: with good prices more groups prove as much, more slowly."""
 _WHOLE: Final = 4
 """At so many of the last prices nodes are asked for whole steps too; some then take less than the limits, some more."""
 _MORE: Final = 8
@@ -43,6 +47,8 @@ _MORE: Final = 8
 _WHOLE_GAP: Final = 3e-4
 """Relative, at which that stops."""
 _TOLERANCE: Final = 1e-10
+_NO_SHARE: Final = 1e-9
+"""Less of an answer is what the tolerance of HiGHS lets in: of a constraint that is full any of it would be too much."""
 _ROUNDS: Final = 100
 """Answers of all nodes at most."""
 
@@ -73,7 +79,7 @@ class Split:
 class Answers:
     """The answers of a set of nodes, and the linear program that mixes them (the restricted master)."""
 
-    flat: FlatProblem
+    nodes: int
     into: list[Bucket]
     limit: F64
     """(m,) what the mix must keep; a sample's share of it, corrected."""
@@ -96,7 +102,7 @@ class Answers:
 
     def ask(self, prices: F64) -> Poured:
         """Answer at these prices, and keep the answer as columns."""
-        answer = pour(self.flat, self.into, prices)
+        answer = pour(self.nodes, self.into, prices)
         self.learn(answer.value, answer.use, prices)
         return answer
 
@@ -143,6 +149,7 @@ class Answers:
         groups = int(self.group[-1]) + 1
         slack = 0 if self.slack is None else len(self.limit)
         found = np.clip(np.array(self.program.getSolution().col_value)[slack:].reshape(-1, groups), 0.0, 1.0)
+        found[found < _NO_SHARE] = 0.0
         total: F64 = found / found.sum(axis=0)
         return total
 
@@ -153,13 +160,17 @@ class Answers:
 
 
 def _open(it: Answers) -> None:
-    """The master with the columns kept so far; constraints are scaled by their limits, money by the first column."""
+    """The master with the columns kept so far; constraints are scaled by their limits and money by these columns, which
+    may all be worth and take nothing: then by the largest segment.
+    """
     import highspy
 
     m, groups = len(it.limit), int(it.group[-1]) + 1
     use = np.array([np.abs(u).sum(axis=1) for _, u in it.columns]).max(axis=0)
-    it.scale = np.maximum(np.maximum(np.abs(it.limit), use), 1e-300)
-    it.worth = max(*(float(np.abs(v).sum()) for v, _ in it.columns), 1e-300)
+    largest = [np.abs(bucket.take).max(axis=(1, 2), initial=0.0) for bucket in it.into]
+    it.scale = np.max([np.abs(it.limit), use, *largest, np.full(m, 1e-300)], axis=0)
+    dearest = [float(np.abs(bucket.dy).max(initial=0.0)) for bucket in it.into]
+    it.worth = max(*(float(np.abs(v).sum()) for v, _ in it.columns), *dearest, 1e-300)
     given = highspy.HighsLp()
     given.num_col_, given.num_row_ = 0, m + groups
     given.sense_ = highspy.ObjSense.kMaximize
@@ -205,7 +216,7 @@ def planned(flat: FlatProblem, gap: float = GAP) -> tuple[Split, Steps]:
     now, first = steps_now(flat), step(flat, into, split.best)
     if not split.best.any() and (first.use.sum(axis=1) <= flat.limit + SLACK * np.abs(flat.limit)).all():
         return split, paid(flat, first)
-    it = Answers(flat, into, np.maximum(flat.limit, now.use.sum(axis=1)), _grouped(flat))
+    it = Answers(flat.nodes, into, np.maximum(flat.limit, now.use.sum(axis=1)), _grouped(flat.nodes, _GROUPS))
     it.keep(now.worth, now.use)
     it.learn(first.worth, first.use, split.best)
     answers, asked = [now, first], [split.best]
@@ -222,26 +233,29 @@ def planned(flat: FlatProblem, gap: float = GAP) -> tuple[Split, Steps]:
     return split, paid(flat, joined(flat, answers, it.shares(), it.group))
 
 
-def _grouped(flat: FlatProblem) -> NDArray[np.intp]:
-    groups = max(1, min(_GROUPS, flat.nodes))
-    return np.arange(flat.nodes) * groups // max(1, flat.nodes)
+def _grouped(nodes: int, most: int) -> NDArray[np.intp]:
+    """(N,) of each node its group: neighbours, about as many in each."""
+    groups = max(1, min(most, nodes))
+    return np.arange(nodes) * groups // max(1, nodes)
 
 
 def maximise(flat: FlatProblem, gap: float = GAP, into: list[Bucket] | None = None) -> Split:
     """The best split of all nodes under all constraints, within a relative gap where it can be reached. Raises Unsolved."""
     into = buckets(flat) if into is None else into
     m = len(flat.limit)
-    free = pour(flat, into, np.zeros(m))
+    free = pour(flat.nodes, into, np.zeros(m))
     if (free.use.sum(axis=1) <= flat.limit).all():
         value = float(free.value.sum())
         return Split(_flattened(flat, into, free.taken), value, value, np.zeros(m), np.zeros(m), (np.zeros(m),))
-    it = Answers(flat, into, flat.limit, _grouped(flat))
-    taken = [_now(flat, into), free.taken]
-    it.keep(*_worth(flat, into, taken[0]))
+    sampled = flat.nodes >= _SAMPLED_FROM
+    it = Answers(flat.nodes, into, flat.limit, _grouped(flat.nodes, _FEWER_GROUPS if sampled else _GROUPS))
+    now = _now(flat, into)
+    taken = [now, free.taken]
+    it.keep(*_worth(flat.nodes, m, into, now))
     it.keep(free.value, free.use)
     it.bounds.append((float(free.value.sum()), np.zeros(m)))
     asked = [np.zeros(m)]
-    guide = _Guide.on(flat, it) if flat.nodes >= _SAMPLED_FROM else None
+    guide = _Guide.on(it, now) if sampled else None
     value, prices = it.mix()
     for _ in range(_ROUNDS):
         if it.bound - value <= gap * max(abs(it.bound), abs(value)) or any((prices == p).all() for p in asked):
@@ -272,9 +286,9 @@ def _now(flat: FlatProblem, into: list[Bucket]) -> list[F64]:
     return [has[bucket.seg] for bucket in into]
 
 
-def _worth(flat: FlatProblem, into: list[Bucket], taken: list[F64]) -> tuple[F64, F64]:
+def _worth(nodes: int, m: int, into: list[Bucket], taken: list[F64]) -> tuple[F64, F64]:
     """(N,) USD per hour and (m, N) use of given shares."""
-    value, use = np.zeros(flat.nodes), np.zeros((len(flat.limit), flat.nodes))
+    value, use = np.zeros(nodes), np.zeros((m, nodes))
     for bucket, shares in zip(into, taken, strict=True):
         value[bucket.nodes] = np.einsum("bw,bw->b", shares, bucket.dy)
         use[:, bucket.nodes] = np.einsum("bw,mbw->mb", shares, bucket.take)
@@ -296,19 +310,23 @@ class _Guide:
     """Prices from every 16th node, whose limit is corrected by what all nodes take too much at them."""
 
     sample: Answers
+    limit: F64
+    """(m,) of the whole."""
     ratio: float
     """How many nodes stand for one."""
     left: int = 8
     """Corrections, after which the whole does without."""
 
     @classmethod
-    def on(cls, flat: FlatProblem, whole: Answers) -> _Guide:
-        into = [_every(bucket, _SAMPLE) for bucket in whole.into]
+    def on(cls, whole: Answers, now: list[F64]) -> _Guide:
+        """`now`: what all nodes have."""
+        into = _every(whole.into, _SAMPLE)
         nodes, sampled = sum(len(b.nodes) for b in whole.into), sum(len(b.nodes) for b in into)
-        sample = Answers(flat, into, flat.limit * sampled / nodes, np.zeros(flat.nodes, dtype=np.intp), _dearest(into))
-        sample.keep(*_worth(flat, into, _now(flat, into)))
-        sample.ask(np.zeros(len(flat.limit)))
-        return cls(sample, nodes / sampled)
+        together = np.zeros(sampled, dtype=np.intp)
+        sample = Answers(sampled, into, whole.limit * sampled / nodes, together, _dearest(into))
+        sample.keep(*_worth(sampled, len(whole.limit), into, [has[::_SAMPLE] for has in now]))
+        sample.ask(np.zeros(len(whole.limit)))
+        return cls(sample, whole.limit, nodes / sampled)
 
     def prices(self) -> F64:
         """Those at which the sample just keeps its limits."""
@@ -316,23 +334,31 @@ class _Guide:
         for _ in range(_ROUNDS):
             if self.sample.bound - value <= _SAMPLE_GAP * max(abs(self.sample.bound), abs(value)):
                 break
-            self.sample.ask((self.sample.best + prices) / 2)  # half-way asks far fewer: the duals of few columns swing
+            # a third of the way asks far fewer: the duals of few columns swing
+            self.sample.ask(self.sample.best + _WAY * (prices - self.sample.best))
             value, prices = self.sample.mix()
         return prices
 
     def corrected(self, use: F64, prices: F64) -> bool:
         """Take what all nodes were over (or under, where that has a price) off the sample's limits."""
-        over = use - self.sample.flat.limit
+        over = use - self.limit
         self.sample.tighten(self.sample.limit - np.where((over > 0) | (prices > 0), over, 0.0) / self.ratio)
         self.left -= 1
         return self.left > 0
 
 
-def _every(bucket: Bucket, stride: int) -> Bucket:
-    return replace(
-        bucket, nodes=bucket.nodes[::stride], seg=bucket.seg[::stride], dy=bucket.dy[::stride],
-        take=bucket.take[:, ::stride], need=bucket.need[:, ::stride], room=bucket.room[:, ::stride],
-    )  # fmt: skip
+def _every(into: list[Bucket], stride: int) -> list[Bucket]:
+    """Every node of each bucket whose number in it is a multiple of `stride`, numbered anew."""
+    found, begin = [], 0
+    for bucket in into:
+        seg = bucket.seg[::stride]
+        found.append(replace(
+            bucket, nodes=np.arange(begin, begin + len(seg)), seg=seg, dy=bucket.dy[::stride],
+            take=bucket.take[:, ::stride], need=bucket.need[:, ::stride], room=bucket.room[:, ::stride],
+            work=np.empty((2, *seg.shape)),
+        ))  # fmt: skip
+        begin += len(seg)
+    return found
 
 
 def _dearest(into: list[Bucket]) -> F64:

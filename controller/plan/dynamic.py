@@ -53,7 +53,8 @@ def best(them: Items, known: NDArray[np.intp], prices: F64, most: int = MOST) ->
             return known
         back.append((kept // (end - begin), begin + kept % (end - begin)))
         used, worth = take[:, kept], gets[kept]
-    return _traced(back, int(worth.argmax()))
+    # a bound counts what is left of the rows at their prices, so what stands here need not be worth more than is known
+    return _traced(back, int(worth.argmax())) if worth.max() > beat else known
 
 
 def _rest(them: Items, prices: F64) -> _Rest:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from controller.model import F64
-    from controller.plan.problem import Problem, Row
+    from controller.plan.problem import Problem, Row, Segments
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +77,14 @@ class Flattened:
     """(n,) its index in the choice's allowed values."""
 
 
-def flat(problem: Problem) -> Flattened:
-    """The flat form. ValueError for a curve that is not concave."""
+def flat(problem: Problem, parts: Segments | None = None) -> Flattened:
+    """The flat form; `parts` are the problem's segments, where they are known. ValueError for a curve that is not concave."""
     choices = problem.choices
     names = sorted({c.node for c in choices})
     number = {name: i for i, name in enumerate(names)}
     node = np.array([number[c.node] for c in choices], dtype=np.intp)
     order = node.argsort(kind="stable")
-    parts = segments(problem)
+    parts = parts or segments(problem)
     if not parts.concave:
         raise ValueError("a flat problem has concave curves only")
     sizes = np.bincount(parts.owner, minlength=len(choices))[order]
@@ -110,11 +110,19 @@ def flat(problem: Problem) -> Flattened:
 
 
 def _capacity(problem: Problem, number: dict[str, int], order: NDArray[np.intp], base: F64) -> tuple[F64, F64]:
+    """(k, n) needs and (k, N) rooms of a FlatProblem."""
     rows: list[tuple[Row, tuple[str, str]]] = [(row, row.place) for row in problem.rows if row.place and len(row.index)]
     kinds = {name: i for i, name in enumerate(sorted({resource for _, (_, resource) in rows}))}
     need = np.zeros((len(kinds), len(problem.choices)))
     room = np.full((len(kinds), len(number)), np.inf)
-    for row, (name, resource) in rows:
-        need[kinds[resource], row.index] = row.coefficient
-        room[kinds[resource], number[name]] = row.limit - float(row.coefficient @ base[row.index])
+    if rows:
+        kind = np.array([kinds[resource] for _, (_, resource) in rows])
+        place = np.array([number[name] for _, (name, _) in rows])
+        which = np.repeat(np.arange(len(rows)), [len(row.index) for row, _ in rows])
+        index, coefficient = (
+            np.concatenate(each) for each in zip(*((r.index, r.coefficient) for r, _ in rows), strict=True)
+        )
+        need[kind[which], index] = coefficient
+        held = np.bincount(which, weights=coefficient * base[index], minlength=len(rows))
+        room[kind, place] = np.array([row.limit for row, _ in rows]) - held
     return need[:, order], np.maximum(room, 0.0)

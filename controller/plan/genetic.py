@@ -24,7 +24,7 @@ _MEMBERS: Final = 48
 _GENERATIONS: Final = 80
 _ELITE: Final = 8
 _CHANGED: Final = 0.3
-"""Share of the children's values that change: half of those by one step, half to any."""
+"""Share of a child's values that change, of more than three as many as of three: half by one step, half to any."""
 
 
 def best(them: Items, start: Index, seed: int = 0) -> Index:

@@ -7,20 +7,18 @@ answer. A workload shrinks only where something else gains: what was not needed 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from controller.plan.limits import SLACK
+from controller.plan.problem import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from controller.model import F64
     from controller.plan.problem import Problem, Row
-
-_NOTHING: Final = 1e-12
-"""Relative to the largest figure of a problem: a gain below this is rounding noise."""
 
 
 class Steps:
@@ -36,7 +34,7 @@ class Steps:
                 self._rows_of[i].append((number, coefficient))
         self._slack = [_tolerated(row, x) for row in problem.rows]
         self._left = [row.limit - row.used(x) for row in problem.rows]
-        self.noise = _NOTHING * max((float(np.abs(c.y).max()) for c in problem.choices), default=0.0)
+        self.noise = NOTHING * max((float(np.abs(c.y).max()) for c in problem.choices), default=0.0)
 
     def x(self) -> F64:
         return np.array([c.x[i] for c, i in zip(self.problem.choices, self.index, strict=True)])

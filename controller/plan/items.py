@@ -2,17 +2,19 @@
 
 Exactly one item of each choice is taken. An item is worth what its allocation earns, less the cost of moving there
 spread over the workload's horizon, so that curves of any shape, minimum stakes (a gap in the allowed values) and fixed
-costs are all the same thing. Rows are divided by their scale: bytes and cores are 12 orders of magnitude apart.
+costs are all the same thing. Every step away from what a workload has costs a hair (`noise`) besides, so that of equal
+plans the one that moves least is found. Rows are divided by their scale: bytes and cores are 12 orders of magnitude apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from controller.plan.limits import SLACK
+from controller.plan.problem import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
 
     from controller.model import F64
     from controller.plan.problem import Problem, Row
-
-NOTHING: Final = 1e-12
-"""Relative to the largest figure of a problem: a gain below this is rounding noise. Every step away from what a
-workload has costs as much, so that of equal plans the one that moves least is found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +95,9 @@ def items(problem: Problem) -> Items:
 
 
 def _rows(rows: Sequence[Row], owner: NDArray[np.intp], x: F64, first: NDArray[np.intp]) -> tuple[F64, F64, F64]:
-    """What each item takes of each row and the rows' limits, scaled. A hair less than Row.holds allows."""
+    """What each item takes of each row and the rows' limits, scaled. A hair less than Row.holds allows, but never less
+    than what float64 loses in sums of terms that cancel, as those of a share do.
+    """
     use, limit, scales = np.zeros((len(rows), len(x))), np.zeros(len(rows)), np.ones(len(rows))
     for number, row in enumerate(rows):
         per_unit = np.zeros(len(first) - 1)
@@ -106,5 +106,5 @@ def _rows(rows: Sequence[Row], owner: NDArray[np.intp], x: F64, first: NDArray[n
         scale = max(float(np.abs(term).max(initial=0.0)), abs(row.limit)) or 1.0
         least = np.minimum.reduceat(np.abs(term), first[:-1]).sum() if len(term) else 0.0
         use[number], scales[number] = term / scale, scale
-        limit[number] = (row.limit + 0.5 * SLACK * max(abs(row.limit), float(least))) / scale
+        limit[number] = (row.limit + max(0.5 * SLACK * max(abs(row.limit), float(least)), NOTHING * scale)) / scale
     return use, limit, scales

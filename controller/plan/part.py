@@ -34,8 +34,10 @@ MOST_ON_A_NODE: Final = 50
 """Workloads of one node up to which Auto looks for the best on the step grid."""
 MOST: Final = 120
 """Of one part, which may span nodes: beyond it the mixed-integer programme takes seconds."""
-MOST_ASKED: Final = 2_000
-"""Of one part where the policy asks for MILP; more would take minutes."""
+EXACT: Final = "exact"
+SPLIT: Final = "exact but for whole steps"
+NEARLY: Final = "exact up to its gap"
+SEARCHED: Final = "heuristic"
 _SEARCHES: Final = {"Genetic": genetic.best, "Annealing": annealing.best}
 
 
@@ -48,12 +50,14 @@ class Found:
     index: list[int]
     solver: str
     sure: str
-    """"exact", "exact for the relaxation", "exact up to its gap", "heuristic"."""
+    """How sure it is that nothing is better: EXACT, SPLIT, NEARLY or SEARCHED."""
     because: str
     gap: float
     """Of the solver, relative: what it may have missed at most, beyond what `sure` says."""
     lost: float
     """USD per hour that the step grid costs, at most."""
+    instead: str = ""
+    """A clause that says why this is not by the solver that the policy asks for; "" = it is, or Auto may choose."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +65,19 @@ class Relaxed:
     """The continuous optimum of one part."""
 
     x: F64
+    """(n,) base units."""
     solver: str
     because: str
     bound: float
-    """USD per hour: no whole steps earn more."""
+    """USD per hour: no whole steps earn more; inf: nothing is known."""
     row: Row | None = None
     """The one that binds."""
     price: float = 0.0
     """Of that row, USD per hour and unit."""
     rows: int = 1
     """How many bind: 0, 1, or more."""
+    failed: str = ""
+    """A clause that says so where no optimum was found and `x` is what there is."""
 
 
 def solved(problem: Problem, wanted: str) -> Found:
@@ -79,23 +86,26 @@ def solved(problem: Problem, wanted: str) -> Found:
     smooth = lines.concave
     hull = problem if smooth else problem.hull()
     relaxed = relax(hull, lines if smooth else segments(hull), wanted)
+    instead = ""
     if wanted == WATER != relaxed.solver:
-        wanted = "Auto"
+        wanted, instead = "Auto", "WaterFilling is not exact here"
     steps = whole_steps(problem, relaxed.x)
-    if wanted == GREEDY or wanted in _SEARCHES:
-        return _searched(problem, relaxed, paying(problem, steps), wanted)
+    lost = _lost(problem, relaxed.x, steps)
     bound = relaxed.bound if not problem.counts else np.inf
     proven = objective(problem, steps) >= bound - SLACK * _scale(problem)
-    if wanted == MIXED or (wanted == "Auto" and not proven and _small(problem)):
+    answer: Found | str = instead
+    if wanted == GREEDY or wanted in _SEARCHES:
+        answer = _searched(problem, relaxed, wanted)
+    elif wanted == MIXED or (wanted == "Auto" and not proven and _small(problem)):
         because = "the policy asks for it" if wanted == MIXED else _obstacle(problem, relaxed, smooth=smooth)
-        now = [c.at for c in problem.choices]
-        known = steps if objective(problem, steps) > objective(problem, now) else now
-        answer = _whole(problem.released(), relaxed, known, because)
-        if answer is not None:
-            return replace(answer, lost=min(answer.lost, _lost(problem, relaxed.x, steps)))
-    sure = "exact" if proven else "exact for the relaxation" if smooth else "heuristic"
-    lost = _lost(problem, relaxed.x, steps)
-    return Found(relaxed.x, paying(problem, steps), relaxed.solver, sure, relaxed.because, 0.0, lost)
+        answer = _whole(problem.released(), relaxed, steps, because)
+    if isinstance(answer, Found):
+        return replace(answer, lost=min(answer.lost, lost), instead=instead)
+    if wanted != "Auto":
+        instead = answer
+    sure = EXACT if proven else SPLIT if smooth and np.isfinite(bound) else SEARCHED
+    because = f"{relaxed.because}{relaxed.failed}"
+    return Found(relaxed.x, paying(problem, steps), relaxed.solver, sure, because, 0.0, lost, instead)
 
 
 def _small(problem: Problem) -> bool:
@@ -138,8 +148,10 @@ def _linear(problem: Problem, lines: Segments, because: str) -> Relaxed:
     try:
         x = linear.maximise(problem, lines)
     except linear.Unsolved as exc:
-        return Relaxed(problem.current, LINEAR, f"{because}; {exc}, so everything stays", np.inf, rows=2)
-    return Relaxed(x, LINEAR, because, problem.earns(x) * (1 + 1e-9), rows=2)
+        return Relaxed(
+            problem.current, LINEAR, because, np.inf, rows=2, failed=f", but {exc}: from what there is, step by step"
+        )
+    return Relaxed(x, LINEAR, because, problem.earns(x) + SLACK * _scale(problem), rows=2)
 
 
 def _best_whole(problem: Problem, lines: Segments, row: Row) -> float:
@@ -178,21 +190,19 @@ def _obstacle(problem: Problem, relaxed: Relaxed, *, smooth: bool) -> str:
     return f"{relaxed.because} and steps differ in what they need" if relaxed.row else relaxed.because
 
 
-def _whole(problem: Problem, relaxed: Relaxed, known: list[int], because: str) -> Found | None:
-    """The best on the step grid; None where it is too large or HiGHS gives up."""
-    if len(problem.choices) > MOST_ASKED:
-        return None
+def _whole(problem: Problem, relaxed: Relaxed, known: list[int], because: str) -> Found | str:
+    """The best on the step grid, no worse than what is `known`; a clause that says why where there is no telling."""
     them = items(problem)
     priced = None if problem.counts or relaxed.rows > 1 else _row_prices(problem, them, relaxed)
-    start = them.of(known)
-    if not them.fits(start):  # what is there now is over a limit: nothing is proven of such
-        return None
+    starts = [start for start in (them.of(known), them.at) if them.fits(start)]
+    if not starts:
+        return "MILP needs what there is now within the limits"
     try:
-        chosen = milp.best(them, start, priced)
-    except linear.Unsolved:
-        return None
+        chosen = milp.best(them, max(starts, key=them.total), priced)
+    except linear.Unsolved as exc:
+        return f"MILP found nothing ({exc})"
     index = _settled(problem, them.index(chosen.taken))
-    sure = "exact" if chosen.gap <= milp.GAP else "exact up to its gap"
+    sure = EXACT if chosen.gap <= milp.GAP else NEARLY
     gap = 0.0 if chosen.gap <= milp.GAP else chosen.gap
     return Found(relaxed.x, index, MIXED, sure, because, gap, _lost(problem, relaxed.x, index))
 
@@ -213,15 +223,21 @@ def _row_prices(problem: Problem, them: Items, relaxed: Relaxed) -> F64:
 # --- searches -----------------------------------------------------------------------------------------------------
 
 
-def _searched(problem: Problem, relaxed: Relaxed, known: list[int], wanted: str) -> Found:
-    """By the search that the policy asks for; how far it may be from the best is known from the continuous optimum."""
+def _searched(problem: Problem, relaxed: Relaxed, wanted: str) -> Found | str:
+    """By the search that the policy asks for; how far it may be from the best is known from the continuous optimum. A
+    clause that says why where there is nothing to search from.
+    """
     if wanted == GREEDY:
         index = greedy.best(problem)
     else:
-        them = items(problem.released())
-        start = them.of([c.at for c in problem.choices])
-        index = _settled(problem, them.index(_SEARCHES[wanted](them, start))) if them.fits(start) else known
+        free = problem.released()
+        them = items(free)
+        if not them.fits(them.at):
+            return f"{wanted} needs what there is now within the limits"
+        index = _settled(free, them.index(_SEARCHES[wanted](them, them.at)))
     worth = objective(problem, index)
-    gap = max(0.0, relaxed.bound - worth) / max(abs(relaxed.bound), abs(worth), 1e-300)
-    sure = "exact" if gap <= SLACK else "heuristic"
+    gap = 1.0  # nothing is known of what there may be
+    if np.isfinite(relaxed.bound):
+        gap = max(0.0, relaxed.bound - worth) / max(abs(relaxed.bound), abs(worth), 1e-300)
+    sure = EXACT if gap <= SLACK else SEARCHED
     return Found(relaxed.x, index, wanted, sure, "the policy asks for it", gap, _lost(problem, relaxed.x, index))

@@ -49,6 +49,8 @@ class Bucket:
     """(kinds, b)."""
     even: tuple[bool, ...]
     """For each kind whether all segments of a node need the same of it."""
+    work: F64
+    """(2, b, w) to write in: new memory for every answer would cost more than the answer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,30 +108,37 @@ def _even(flat: FlatProblem, per_node: NDArray[np.intp]) -> NDArray[np.bool_]:
 def _bucket(
     flat: FlatProblem, nodes: NDArray[np.intp], seg: NDArray[np.intp], kinds: NDArray[np.intp], even: NDArray[np.bool_]
 ) -> Bucket:
-    def rows(per_segment: F64) -> F64:
-        if seg.size == len(flat.dx) == seg[-1, -1] + 1:  # all there is, and no padding
-            return per_segment.reshape(seg.shape)
-        return np.append(per_segment, 0.0)[seg]
+    everything = seg.size == len(flat.dx) == seg[-1, -1] + 1  # and no padding
 
-    owner = flat.owner
+    def rows(per_segment: F64) -> F64:
+        return per_segment.reshape(seg.shape) if everything else np.append(per_segment, 0.0)[seg]
+
+    def of_each(per_unit: F64) -> F64:
+        """(j, b, w) of (j, n) per base unit of each choice."""
+        found = np.empty((len(per_unit), *seg.shape))
+        for row, each in zip(found, per_unit, strict=True):
+            row[:] = rows(each[flat.owner] * flat.dx)
+        return found
+
     return Bucket(
-        nodes=nodes, seg=seg, dy=rows(flat.dy),
-        take=np.array([rows(a[owner] * flat.dx) for a in flat.coefficient]).reshape(-1, *seg.shape),
-        kinds=tuple(kinds.tolist()), need=np.array([rows(flat.need[k][owner] * flat.dx) for k in kinds]).reshape(-1, *seg.shape),
-        room=flat.room[kinds][:, nodes], even=tuple(even.tolist()),
+        nodes=nodes, seg=seg, dy=rows(flat.dy), take=of_each(flat.coefficient),
+        kinds=tuple(kinds.tolist()), need=of_each(flat.need[kinds]),
+        room=flat.room[kinds][:, nodes], even=tuple(even.tolist()), work=np.empty((2, *seg.shape)),
     )  # fmt: skip
 
 
-def pour(flat: FlatProblem, into: list[Bucket], prices: F64) -> Poured:
-    """What every node takes when the constraints over nodes cost `prices` (m,) USD per hour and unit."""
-    value, use = np.zeros(flat.nodes), np.zeros((len(prices), flat.nodes))
+def pour(nodes: int, into: list[Bucket], prices: F64) -> Poured:
+    """What each of N `nodes` takes when the constraints over nodes cost `prices` (m,) USD per hour and unit."""
+    value, use = np.zeros(nodes), np.zeros((len(prices), nodes))
     taken = []
     for bucket in into:
-        reduced = bucket.dy
+        reduced, work = bucket.work
+        np.copyto(reduced, bucket.dy)
         for price, take in zip(prices, bucket.take, strict=True):
             if price:
-                reduced = reduced - price * take
-        shares = _filled(bucket, reduced)
+                np.multiply(take, price, out=work)
+                reduced -= work
+        shares = _filled(bucket, reduced, work)
         taken.append(shares)
         value[bucket.nodes] = np.einsum("bw,bw->b", shares, bucket.dy)
         for row, take in zip(use, bucket.take, strict=True):
@@ -137,13 +146,16 @@ def pour(flat: FlatProblem, into: list[Bucket], prices: F64) -> Poured:
     return Poured(taken, value, use)
 
 
-def _filled(bucket: Bucket, reduced: F64) -> F64:
-    """(b, w) shares: by the first resource that leaves room for the others, where none does by a linear program."""
+def _filled(bucket: Bucket, reduced: F64, work: F64) -> F64:
+    """(b, w) shares: by the first resource that leaves room for the others, where none does by a linear program.
+
+    `work` (b, w) is overwritten.
+    """
     if not bucket.kinds:
         everything: F64 = (reduced > 0).astype(np.float64)
         return everything
     if len(bucket.kinds) == 1:
-        return by_one(reduced, bucket.need[0], bucket.room[0], even=bucket.even[0])
+        return by_one(reduced, bucket.need[0], bucket.room[0], even=bucket.even[0], work=work)
     shares, left = np.zeros_like(reduced), np.arange(len(reduced))
     for k in range(len(bucket.kinds)):
         found = by_one(reduced[left], bucket.need[k, left], bucket.room[k, left], even=bucket.even[k])
@@ -156,10 +168,10 @@ def _filled(bucket: Bucket, reduced: F64) -> F64:
     return shares
 
 
-def by_one(reduced: F64, need: F64, room: F64, *, even: bool) -> F64:
-    """(b, w) shares where one resource binds: best first until it is full."""
+def by_one(reduced: F64, need: F64, room: F64, *, even: bool, work: F64 | None = None) -> F64:
+    """(b, w) shares where one resource binds: best first until it is full. `work` (b, w) may be overwritten."""
     if even:
-        return _evenly(reduced / need[:, :1], room / need[:, 0])
+        return _evenly(reduced, room / need[:, 0], work)
     density = np.divide(reduced, need, out=np.where(reduced > 0, np.inf, -np.inf), where=need > 0)
     order = (-density).argsort(axis=1, kind="stable")
     needed = np.take_along_axis(need, order, 1)
@@ -170,19 +182,21 @@ def by_one(reduced: F64, need: F64, room: F64, *, even: bool) -> F64:
     return shares
 
 
-def _evenly(slope: F64, steps: F64) -> F64:
-    """The same where every segment of a node needs as much: no more is to be known than the slope that is the last in."""
-    rows, width = slope.shape
+def _evenly(reduced: F64, steps: F64, work: F64 | None) -> F64:
+    """The same where every segment of a node needs as much: no more is to be known than what the last one in earns."""
+    rows, width = reduced.shape
     whole = np.minimum(np.floor(steps * (1 + SLACK)), width).astype(np.intp)
-    ranked = np.sort(slope, axis=1)
+    ranked = np.empty_like(reduced) if work is None else work
+    np.copyto(ranked, reduced)
+    ranked.sort(axis=1)
     last = np.where(whole < width, ranked[np.arange(rows), np.maximum(width - 1 - whole, 0)], 0.0)
     last = np.maximum(last, 0.0)
-    shares = (slope > last[:, None]).astype(np.float64)
+    shares = (reduced > last[:, None]).astype(np.float64)
     short = np.where(last > 0, steps - shares.sum(axis=1), 0.0)
     rows_left = (short > SLACK * steps).nonzero()[0]
     if len(rows_left):
-        # what is left goes to equal slopes in the order of their names
-        tie = slope[rows_left] == last[rows_left, None]
+        # what is left goes to equal ones in the order of their names
+        tie = reduced[rows_left] == last[rows_left, None]
         shares[rows_left] += tie * np.clip(short[rows_left, None] - (tie.cumsum(axis=1) - tie), 0.0, 1.0)
     return shares
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,12 +19,20 @@ from controller.estimate.words import amount
 from controller.model import Reason
 from controller.plan.feasible import above_minimum
 from controller.plan.limits import SLACK, allowed, needs, reach
+from exporters.traits import CurveKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from controller.estimate.curves import Line
     from controller.model import F64, Curve, NodeState, State, WorkloadState
     from controller.policy import Constraint
+
+
+NOTHING: Final = 1e-12
+"""Relative to the largest figure of a curve or of a problem: a gain below this is rounding noise."""
+_FEW: Final = 16
+"""Workloads up to which each curve is read by itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +130,15 @@ class Problem:
         return float(sum(np.interp(x[i], choice.x, choice.y) for i, choice in enumerate(self.choices)))
 
     def holds(self, x: F64) -> bool:
-        return all(row.holds(x) for row in self.rows) and all(count.holds(x) for count in self.counts)
+        """Whether an allocation (n,) keeps every row and every count, up to what float64 may lose."""
+        if not self.rows:
+            return all(count.holds(x) for count in self.counts)
+        which = np.repeat(np.arange(len(self.rows)), [len(row.index) for row in self.rows])
+        terms = np.concatenate([row.coefficient for row in self.rows]) * x[np.concatenate([r.index for r in self.rows])]
+        limits = np.array([row.limit for row in self.rows])
+        used, sizes = (np.bincount(which, weights=each, minlength=len(limits)) for each in (terms, np.abs(terms)))
+        fits = used <= limits + SLACK * np.maximum(np.abs(limits), sizes)
+        return bool(fits.all()) and all(count.holds(x) for count in self.counts)
 
     def hull(self) -> Problem:
         """The same with every curve's concave hull: what mixing its values could earn, never less than the curve."""
@@ -159,28 +175,37 @@ class Segments:
     owner: NDArray[np.intp]
     """(s,) which choice."""
     dx: F64
+    """(s,) base units, > 0."""
     dy: F64
+    """(s,) USD per hour."""
     above: NDArray[np.bool_]
     """(s,) whether it lies above what the choice has now."""
+    noise: F64
+    """(s,) USD per hour: dy that differ by less are the same, since float64 loses as much of the curve's values."""
 
     @property
     def concave(self) -> bool:
         """Whether no curve ever rises more steeply than before, up to what float64 may lose."""
-        slope = self.dy / self.dx
+        slope, noise = self.dy / self.dx, self.noise / self.dx
         rises = slope[1:] - slope[:-1]
         within = self.owner[1:] == self.owner[:-1]
-        return not bool((rises[within] > SLACK * np.maximum(np.abs(slope[1:]), np.abs(slope[:-1]))[within]).any())
+        lost = SLACK * np.maximum(np.abs(slope[1:]), np.abs(slope[:-1])) + np.maximum(noise[1:], noise[:-1])
+        return not bool((rises > lost)[within].any())
 
 
 def segments(problem: Problem) -> Segments:
+    """The lines of a problem. ValueError for a curve that is not a number somewhere: nothing can be chosen by it."""
     choices = problem.choices
     if not choices:
         nothing = np.zeros(0)
-        return Segments(nothing, nothing.astype(np.intp), nothing, nothing, nothing.astype(bool))
+        return Segments(nothing, nothing.astype(np.intp), nothing, nothing, nothing.astype(bool), nothing)
     xs = [c.x[c.at : c.at + 1] if c.pinned else c.x for c in choices]
     ys = [c.y[c.at : c.at + 1] if c.pinned else c.y for c in choices]
     sizes = np.array([len(x) for x in xs])
     x, y = np.concatenate(xs), np.concatenate(ys)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        bad = next(c.key for c in choices if not (np.isfinite(c.x).all() and np.isfinite(c.y).all()))
+        raise ValueError(f"the curve of {bad} must be finite at every value that it may be given")
     first = np.cumsum(sizes) - sizes
     owner = np.repeat(np.arange(len(choices)), sizes - 1)
     place = np.arange(1, len(owner) + 1) + owner  # where each line ends: one point of each choice begins none
@@ -191,6 +216,7 @@ def segments(problem: Problem) -> Segments:
         dx=x[place] - x[place - 1],
         dy=y[place] - y[place - 1],
         above=place > current[owner],
+        noise=NOTHING * np.maximum.reduceat(np.abs(y), first)[owner],
     )
 
 
@@ -201,14 +227,14 @@ class Built:
     """key -> why a workload that has a curve cannot be planned on all the same."""
 
 
-def build(state: State, curves: Mapping[str, Curve], pins: Mapping[str, Why]) -> Built:
+def build(state: State, curves: Mapping[str, Curve | Line], pins: Mapping[str, Why]) -> Built:
     """The problem of one policy, over all its nodes. `pins` keep what they have."""
     workloads = sorted((w for w in state.workloads if w.allocation is not None), key=lambda w: w.key)
     nodes = {node.name: node for node in state.nodes}
     use = _uses(workloads, nodes)
     left_out: dict[str, Why] = {}
     choices: list[Choice] = []
-    same: Aligned = {}
+    same: Aligned | None = {} if len(workloads) > _FEW else None
     for workload in workloads:
         if workload.key not in curves:
             continue
@@ -223,22 +249,32 @@ def build(state: State, curves: Mapping[str, Curve], pins: Mapping[str, Why]) ->
 
 
 Aligned = dict[tuple[int, int], slice | None]
-"""By the identity of allowed values and of a curve's breakpoints: where the first lie in the second, None: between them."""
+"""By the identity of allowed values and of a curve's breakpoints: where the first lie in the second, None: between them. It
+pays where many share them."""
+
+
+def _never_earned(workload: WorkloadState, curve: Curve | Line) -> bool:
+    """Whether nothing says what a unit of it earns. Without any allocation it would stay so: no use, no price."""
+    return workload.traits.curve is CurveKind.DEMAND and curve.value_per_unit_hour is None
 
 
 def _choice(
-    state: State, workload: WorkloadState, node: NodeState, curve: Curve, same: Aligned, *, pinned: bool
+    state: State, workload: WorkloadState, node: NodeState, curve: Curve | Line, same: Aligned | None, *, pinned: bool
 ) -> Choice:
     current = known_allocation(workload)
     allocation = workload.allocation
     if current is None or allocation is None:  # a workload with a curve has both
         raise ValueError(f"{workload.key} has a curve and no allocation")
     low, high = reach(workload, node, current, state.now, state.spec.limits)
+    if _never_earned(workload, curve):
+        low = min(current, max(low, allocation.step))  # or nobody would ever see what it earns
     x = allowed(workload, low, high, current)
-    both = id(x), id(curve.x)
-    if both not in same:
-        same[both] = _aligned(x, curve.x)
-    part = same[both]
+    part = None
+    if same is not None:
+        both = id(x), id(curve.x)
+        if both not in same:
+            same[both] = _aligned(x, curve.x)
+        part = same[both]
     y, at = np.interp(x, curve.x, curve.y) if part is None else curve.y[part], int(x.searchsorted(current))
     return Choice(
         key=workload.key, node=workload.node, protocol=workload.protocol, resource=allocation.resource,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from controller.plan.problem import Problem
     from controller.plan.score import Pool
     from controller.plan.solve import Solution
-    from controller.plan.worth import Trust
+    from controller.plan.worth import Trust, Worth
     from exporters.traits import Traits
 
 
@@ -33,6 +33,8 @@ class Proposal:
     """key -> why a workload with a curve could not be planned on."""
     costs: Mapping[str, float]
     """key -> USD that a move of it costs."""
+    worth: Worth
+    """Of the plan's moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +80,13 @@ def propose(
     best = _best(ground, built.problem)
     ranked = () if brief else opportunities(built.problem, curves, ground.traits, ground.trust, ground.pool)
     costs = {choice.key: choice.cost for choice in built.problem.choices}
-    plan = replace(_plan(ground, best), opportunities=ranked)
+    worth = weigh(best.moves, curves, ground.trust)
+    plan = replace(_plan(ground, best, worth), opportunities=ranked)
     if alternatives > 0:
         ranked = ranked or opportunities(built.problem, curves, ground.traits, ground.trust, ground.pool)
         others = [*_variants(ground, best), *_transfers(ground, ranked, costs)]
         plan = replace(plan, alternatives=_foremost(ground, plan, others)[:alternatives])
-    return Proposal(plan=plan, left_out=built.left_out, costs=costs)
+    return Proposal(plan=plan, left_out=built.left_out, costs=costs, worth=worth)
 
 
 def _ground(state: State, curves: Mapping[str, Curve], pins: Mapping[str, Why]) -> _Ground:
@@ -120,9 +123,8 @@ def _best(ground: _Ground, problem: Problem, said: str = "") -> _Found:
     )
 
 
-def _plan(ground: _Ground, found: _Found) -> Plan:
+def _plan(ground: _Ground, found: _Found, worth: Worth) -> Plan:
     state, curves, moves = ground.state, ground.curves, found.moves
-    worth = weigh(moves, curves, ground.trust)
     saved = saving(worth.gain.expected, [each.key for each in moves], curves, ground.traits)
     return Plan(
         policy=state.policy, at=state.now, solver=found.solver, why=found.why,
@@ -179,7 +181,7 @@ def _foremost(ground: _Ground, best: Plan, others: Sequence[_Found]) -> tuple[Pl
     """Those that differ from the best and from one another, by net benefit; of equal ones those that move less first."""
     plans = {tuple(best.targets.items()): best}
     for found in others:
-        plan = _plan(ground, found)
+        plan = _plan(ground, found, weigh(found.moves, ground.curves, ground.trust))
         if plan.moves and (plan.net_benefit_usd or 0.0) > 0:
             plans.setdefault(tuple(plan.targets.items()), plan)
     del plans[tuple(best.targets.items())]

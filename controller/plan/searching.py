@@ -19,6 +19,8 @@ _NEAR: Final = 3
 """Pairs of moves are tried up to so many values away from where each choice stands; single moves to all values."""
 _PAIRED: Final = 600
 """Moves up to which all pairs of them are tried."""
+_PAIRS: Final = 2_000_000
+"""Pairs looked at in one turn; of more, those with the moves that earn most."""
 _TURNS: Final = 200
 
 
@@ -27,12 +29,15 @@ class Moves:
     """Everything that one choice alone could do from where all stand."""
 
     item: Index
+    """(moves,) to which item."""
     owner: Index
+    """(moves,) whose."""
     gain: F64
+    """(moves,) USD per hour."""
     use: F64
-    """(r, moves) more of each row."""
+    """(r, moves) more of each row, scaled."""
 
-    def only(self, which: NDArray[np.bool_]) -> Moves:
+    def only(self, which: NDArray[np.bool_] | Index) -> Moves:
         return Moves(self.item[which], self.owner[which], self.gain[which], self.use[:, which])
 
 
@@ -70,10 +75,16 @@ def _best_of_two(them: Items, moves: Moves, taken: Index, room: F64) -> tuple[in
     one, other = moves.only(moves.gain > 0), moves
     if not len(one.item):
         return None
+    one = one.only(np.sort((-one.gain).argsort(kind="stable")[: max(1, _PAIRS // len(other.item))]))
     gain = one.gain[:, None] + other.gain
     may = (gain > them.noise) & (one.owner[:, None] != other.owner)
-    for row in range(len(room)):
-        may &= one.use[row][:, None] + other.use[row] <= room[row]
+    for row, left in enumerate(room.tolist()):
+        # most rows are of one node, of which most moves take nothing: what takes nothing with what takes nothing fits
+        ours, theirs = one.use[row], other.use[row]
+        some, more = ours.nonzero()[0], theirs.nonzero()[0]
+        may[some] &= ours[some, None] + theirs <= left
+        if len(some) < len(ours):
+            may[:, more] &= ours[:, None] + theirs[more] <= left
     best = int(np.where(may, gain, -np.inf).argmax())
     i, j = divmod(best, gain.shape[1])
     return (int(one.item[i]), int(other.item[j])) if may[i, j] else None

@@ -12,9 +12,9 @@ import numpy as np
 from controller.plan import decomposition
 from controller.plan.flat import flat
 from controller.plan.linear import Unsolved
-from controller.plan.part import MOST_ASKED, WATER, Found, solved
-from controller.plan.payback import objective
-from controller.plan.problem import Problem, segments
+from controller.plan.part import SPLIT, WATER, Found, solved
+from controller.plan.problem import NOTHING, Problem, segments
+from controller.plan.stepping import earned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DECOMPOSED: Final = "Decomposition"
 _MANY: Final = 200
 """Choices from which on all nodes are solved at once; with fewer the parts cost less one by one."""
+_BOUNDED: Final = ("MILP", "Genetic", "Annealing")
+_MOST: Final = 2_000
+"""Choices that share rows up to which the policy may ask for those; with more they take minutes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +43,7 @@ class Solution:
     rounding_loss: float
     """USD per hour that the step grid costs."""
     gap: float = 0.0
-    """Of the solver, relative: how much more there may be at most; 0 where it is exact, or exact for the relaxation."""
+    """Of the solver, relative: how much more there may be at most; 0 where it is exact, be it but for whole steps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +66,13 @@ def solve(problem: Problem, wanted: str = "Auto") -> Solution:
         back = np.argsort(order)
         return replace(found, target=tuple(found.target[i] for i in back), relaxed=found.relaxed[back])
     problem = replace(problem, rows=tuple(sorted(problem.rows, key=lambda row: row.name)))
+    because = ""
     if wanted == DECOMPOSED or (wanted == "Auto" and len(problem.choices) > _MANY):
         at_once = _at_once(problem, wanted)
-        if at_once is not None:
+        if isinstance(at_once, Solution):
             return at_once
-    return _by_parts(problem, wanted)
+        because = at_once
+    return _by_parts(problem, wanted, because)
 
 
 def _ordered(problem: Problem, order: Sequence[int]) -> Problem:
@@ -79,24 +84,24 @@ def _ordered(problem: Problem, order: Sequence[int]) -> Problem:
     )
 
 
-def _by_parts(problem: Problem, wanted: str) -> Solution:
+def _by_parts(problem: Problem, wanted: str, not_at_once: str) -> Solution:
+    """Part by part. `not_at_once`: why Decomposition, if that is wanted, cannot be had."""
     target = [choice.at for choice in problem.choices]
     relaxed, found = problem.current, []
     for part in parts(problem):
-        cannot = wanted == DECOMPOSED or (wanted in _BOUNDED and len(part.index) > MOST_ASKED)
+        cannot = not_at_once if wanted == DECOMPOSED else ""
+        if wanted in _BOUNDED and len(part.index) > _MOST:
+            cannot = f"{wanted} is for at most {_MOST:,} workloads that share capacity or a constraint"
         it = solved(part.problem, "Auto" if cannot else wanted)
-        found.append(it)
+        found.append(replace(it, instead=cannot) if cannot else it)
         relaxed[list(part.index)] = it.relaxed
         for i, index in zip(part.index, it.index, strict=True):
             target[i] = index
     return Solution(
         target=tuple(target), relaxed=relaxed, solver=" + ".join(sorted({it.solver for it in found})) or WATER,
-        why=_why(wanted, found), rounding_loss=sum((it.lost for it in found), 0.0),
+        why=_why(found), rounding_loss=sum((it.lost for it in found), 0.0),
         gap=max((it.gap for it in found), default=0.0),
     )  # fmt: skip
-
-
-_BOUNDED: Final = ("MILP", "Genetic", "Annealing")
 
 
 def parts(problem: Problem) -> list[Part]:
@@ -154,64 +159,69 @@ def _count_moved(count: Count, place: dict[int, int]) -> Count:
 # --- all nodes at once --------------------------------------------------------------------------------------------
 
 
-def _at_once(problem: Problem, wanted: str) -> Solution | None:
-    """All nodes by the decomposition; None where it is not exact enough, or cannot be."""
-    if not problem.choices or not segments(problem).concave:
-        return None
-    whole = flat(problem)
+def _at_once(problem: Problem, wanted: str) -> Solution | str:
+    """All nodes by the decomposition; a clause that says why where it is not exact enough, or cannot be."""
+    lines = segments(problem)
+    if not problem.choices or not lines.concave:
+        return "Decomposition needs concave curves"
+    whole = flat(problem, lines)
     try:
         split, steps = decomposition.planned(whole.problem)
-    except Unsolved:
-        return None
+    except Unsolved as exc:
+        return f"Decomposition found no prices ({exc})"
     if split.gap > decomposition.GAP and wanted != DECOMPOSED:
-        return None
+        return f"Decomposition came no nearer than {_per_cent(split.gap)} to the best"
     target, relaxed = np.zeros(len(whole.order), dtype=np.intp), np.zeros(len(whole.order))
     target[whole.order] = whole.low + steps.count
     relaxed[whole.order] = whole.base + whole.problem.amounts(split.taken)
     index = [int(i) for i in target]
     if not problem.holds(np.array([c.x[i] for c, i in zip(problem.choices, index, strict=True)])):
-        return None
-    earned = objective(replace(problem, choices=tuple(replace(c, cost=0.0) for c in problem.choices)), index)
+        return "Decomposition needs what there is now within the limits"
     priced = len(split.asked) > 1
     solver = DECOMPOSED if priced or wanted == DECOMPOSED else WATER
     nodes = _so_many(whole.problem.nodes, "node")
     over = _so_many(len(whole.problem.limit), "constraint")
-    because = f"{nodes} under {over}, gap {split.gap:.1g}" if priced else f"{nodes} at once"
-    sure = "exact for the relaxation" if not priced else "exact up to its gap"
+    because = f"{nodes} under {over}{_missed(split.gap)}" if priced else f"{nodes} at once"
     return Solution(
-        target=tuple(index), relaxed=relaxed, solver=solver, why=f"{solver} ({sure}): {because}",
-        rounding_loss=max(0.0, problem.earns(relaxed) - earned), gap=split.gap,
+        target=tuple(index), relaxed=relaxed, solver=solver, why=f"{solver} ({SPLIT}): {because}",
+        rounding_loss=_beyond_noise(split.value - earned(whole.problem, steps.count), split.value), gap=split.gap,
     )  # fmt: skip
 
 
+def _beyond_noise(lost: float, of: float) -> float:
+    """What is lost, 0 where it is no more than two sums of the same differ by."""
+    return lost if lost > NOTHING * abs(of) else 0.0
+
+
 def _so_many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 # --- the sentence -------------------------------------------------------------------------------------------------
 
 
-def _why(wanted: str, found: list[Found]) -> str:
-    """One sentence: which solver, why, and what the policy asked for if it is another."""
+def _why(found: list[Found]) -> str:
+    """One sentence: which solvers, why, and why not what the policy asked for, where that could not be had."""
     if not found:
         return "there is nothing to choose"
     grouped: dict[tuple[str, str], list[Found]] = {}
     for it in found:
         grouped.setdefault((it.solver, it.sure), []).append(it)
     used = "; ".join(f"{solver} ({sure}): {_listed(those)}" for (solver, sure), those in sorted(grouped.items()))
-    if wanted in {"Auto", *(it.solver for it in found)}:
-        return used
-    return f"{_CANNOT.get(wanted, f'{wanted} is not exact here')}, so Auto chose {used}"
-
-
-_CANNOT: Final = {
-    DECOMPOSED: "Decomposition needs concave curves and what there is now within the limits",
-    **{name: f"{name} is for at most {MOST_ASKED} workloads that share rows" for name in _BOUNDED},
-}
+    instead = sorted({it.instead for it in found if it.instead})
+    return f"{' and '.join(instead)}, so Auto chose {used}" if instead else used
 
 
 def _listed(found: list[Found]) -> str:
     reasons = sorted({it.because for it in found})
     shown = ", ".join(reasons[:4]) + (f" and {len(reasons) - 4} more" if len(reasons) > 4 else "")
     gap = max(it.gap for it in found)
-    return f"{shown}, gap {gap:.1g}" if gap else shown
+    return f"{shown}{_missed(gap)}"
+
+
+def _missed(gap: float) -> str:
+    return f", at most {_per_cent(gap)} under the best" if gap else ""
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.3g} %"

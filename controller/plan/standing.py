@@ -174,6 +174,14 @@ def _resting(state: State, workload: WorkloadState) -> Why | None:
     return None
 
 
+def last_rate(workload: WorkloadState) -> float:
+    """USD per hour that it earned when it was last read; 0 where nobody knows."""
+    reading = workload.last_good
+    if reading is None or reading.net_usd_per_hour is None or not math.isfinite(reading.net_usd_per_hour):
+        return 0.0
+    return reading.net_usd_per_hour
+
+
 def clock(at: float | None) -> str:
     if at is None or not math.isfinite(at):
         return "an unknown time"

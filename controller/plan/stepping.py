@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from controller.plan import milp
-from controller.plan.items import NOTHING, Items
+from controller.plan.items import Items
 from controller.plan.limits import SLACK
 from controller.plan.linear import Unsolved
 from controller.plan.pouring import by_one
+from controller.plan.problem import NOTHING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,14 +60,24 @@ def steps_now(flat: FlatProblem) -> Steps:
 
 def counted(flat: FlatProblem, count: Index) -> Steps:
     """What given numbers of segments are worth and take."""
-    taken = (np.arange(len(flat.dx)) - flat.first[flat.owner] < count[flat.owner]).astype(np.float64)
-    earned = np.bincount(flat.owner, weights=taken * flat.dy, minlength=len(flat.node))
-    worth = _per_node(flat, earned - flat.cost * (count != flat.at))
+    taken = _taken(flat, count)
+    each = np.bincount(flat.owner, weights=taken * flat.dy, minlength=len(flat.node))
+    worth = _per_node(flat, each - flat.cost * (count != flat.at))
     amount = flat.amounts(taken)
     use = np.zeros((len(flat.coefficient), flat.nodes))
     for row, coefficient in zip(use, flat.coefficient, strict=True):
         row[:] = _per_node(flat, coefficient * amount)
     return Steps(count, worth, use)
+
+
+def earned(flat: FlatProblem, count: Index) -> float:
+    """USD per hour beyond the least, moving not charged."""
+    return float(_taken(flat, count) @ flat.dy)
+
+
+def _taken(flat: FlatProblem, count: Index) -> F64:
+    """(s,) 1 for the first segments of every choice, so many as `count` (n,) says."""
+    return (np.arange(len(flat.dx)) - flat.first[flat.owner] < count[flat.owner]).astype(np.float64)
 
 
 def _per_node(flat: FlatProblem, each: F64) -> F64:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.decide import decide
+from controller.estimate.recall import remember
 from controller.model import Reason
 from controller.plan.feasible import allocations, shortfalls
 from exporters.reading import Native, Pool
@@ -163,7 +164,8 @@ NAMELESS = reading(AKASH, 6.0, net=None, used=2.0, native=Native({"AKT": 1.0}))
     ids=["down", "stale", "unhealthy", "unpriced", "no history", "changed by hand", "on hold", "off", "only shown"],
 )
 def test_who_cannot_be_planned_on_keeps_what_it_has_and_the_others_move_around_it(changes, reason):
-    third = workload("rack-1/third", 2.0, always(0.0), used=0.0)
+    priced = reading("rack-1/third", 2.0, used=0.0, price_usd_per_unit_hour={"cpu": 0.01})
+    third = workload("rack-1/third", 2.0, always(0.0), read=priced)
     world = competing(spec=policy(maxUnhealthyShare=0.9))
     world = with_(replace(world, nodes=(worlds.node(cpu=14),), workloads=(*world.workloads, third)), AKASH, **changes)
     found = decide(world)
@@ -172,6 +174,13 @@ def test_who_cannot_be_planned_on_keeps_what_it_has_and_the_others_move_around_i
     assert found.plan.targets["rack-1/third"] == 0.0
     if reason is not None:
         assert found.not_considered[AKASH][0] is reason
+
+
+def test_who_never_earned_keeps_a_step_so_that_it_is_seen_when_it_does():
+    third = workload("rack-1/third", 2.0, always(0.0), used=0.0)
+    world = competing(spec=policy())
+    found = decide(replace(world, nodes=(worlds.node(cpu=14),), workloads=(*world.workloads, third)))
+    assert found.plan.targets == {AKASH: 5.0, GOLEM: 8.0, "rack-1/third": 1.0}
 
 
 def test_where_nobody_may_act_the_suggestion_is_still_made():
@@ -255,27 +264,48 @@ def test_a_policy_that_is_off_estimates_nothing():
     assert (found.reason, found.curves) == (Reason.MODE_OFF, {})
 
 
-def test_a_strategy_that_is_not_built_yet_says_so():
-    assert (
-        "strategy RiskAware is not built yet"
-        in decide(competing(spec=policy(objective={"strategy": "RiskAware"}))).plan.why
-    )
+def test_strategy_risk_aware_without_a_risk_tolerance_is_threshold_and_says_so():
+    plan = decide(competing(spec=policy(objective={"strategy": "RiskAware"}))).plan
+    assert plan.strategy == "Threshold"
+    assert plan.why.endswith("strategy RiskAware without a riskTolerance is Threshold")
 
 
 # --- the three kinds together
 
 
-def test_two_stores_share_a_disk_by_what_fills():
+def two_stores():
+    """One that is full and grows, one with room that does not."""
+
     def store(key, allocated, used, growth, full):
         history = worlds.blocks([used] * 100, [full] * 100, value=0.002, room_growth=[growth] * 100)
         read = reading(key, allocated, resource="storage", used=used, protocol="storj", growth_per_hour=growth)
         return workload(key, traits=worlds.FILL, history=history, bounds=allocation("storage", 1, 12, 1), read=read)
 
-    world = state(
-        [store("rack-1/full", 4.0, 4.0, 0.2, True), store("rack-1/idle", 8.0, 3.0, 0.0, False)],
-        [worlds.node(storage=12)], spec=policy(),
-    )  # fmt: skip
-    assert decide(world).plan.targets == {"rack-1/full": 6.0, "rack-1/idle": 6.0}
+    stores = [store("rack-1/full", 4.0, 4.0, 0.2, True), store("rack-1/idle", 8.0, 3.0, 0.0, False)]
+    return state(stores, [worlds.node(storage=12)], spec=policy())
+
+
+def two_stakes():
+    """In two pools, of which one pays five times as much."""
+
+    def sponsorship(key, stake, payout, others):
+        read = reading(
+            key, stake, resource="stake/DATA", pool=Pool({"DATA": 1.0}, others), pool_payout_usd_per_hour=payout
+        )
+        return workload(
+            key,
+            traits=worlds.DILUTION,
+            history=always(stake),
+            bounds=allocation("stake/DATA", 0, 10_000, 500),
+            read=read,
+        )
+
+    stakes = [sponsorship("chain/a", 5000.0, 0.10, 10_000.0), sponsorship("chain/b", 5000.0, 0.02, 10_000.0)]
+    return state(stakes, [worlds.node("chain", stake_DATA=10_000)], spec=policy())
+
+
+def test_two_stores_share_a_disk_by_what_fills():
+    assert decide(two_stores()).plan.targets == {"rack-1/full": 6.0, "rack-1/idle": 6.0}
 
 
 def test_no_store_shrinks_below_what_it_holds():
@@ -298,23 +328,7 @@ def test_no_store_shrinks_below_what_it_holds():
 
 
 def test_stake_moves_to_the_pool_that_pays_more_for_the_next_token():
-    def sponsorship(key, stake, payout, others):
-        read = reading(
-            key, stake, resource="stake/DATA", pool=Pool({"DATA": 1.0}, others), pool_payout_usd_per_hour=payout
-        )
-        return workload(
-            key,
-            traits=worlds.DILUTION,
-            history=always(stake),
-            bounds=allocation("stake/DATA", 0, 10_000, 500),
-            read=read,
-        )
-
-    world = state(
-        [sponsorship("chain/a", 5000.0, 0.10, 10_000.0), sponsorship("chain/b", 5000.0, 0.02, 10_000.0)],
-        [worlds.node("chain", stake_DATA=10_000)], spec=policy(),
-    )  # fmt: skip
-    assert decide(world).plan.targets == {"chain/a": 7000.0, "chain/b": 3000.0}
+    assert decide(two_stakes()).plan.targets == {"chain/a": 7000.0, "chain/b": 3000.0}
 
 
 # --- bad input, and order
@@ -357,8 +371,19 @@ def test_an_empty_history_is_no_history():
     assert found.not_considered[AKASH][0] is Reason.NO_HISTORY
 
 
+def remembered(world, *, played=0.0):
+    """With what is remembered of every workload, as a running controller has it; forecasts scored for so many seconds."""
+    those = [w for w in world.workloads if w.allocation is not None]
+    steps, largest = [w.allocation.step for w in those], [w.allocation.max for w in those]
+    memory = remember([w.key for w in those], steps, largest, [w.blocks for w in those], world.now, played=played)
+    return replace(world, memory=memory)
+
+
+STRICT = {"minConfidence": 0, "minImprovement": {"percent": 0}}
+
+
 @st.composite
-def worlds_of_chance(draw):
+def worlds_of_chance(draw, limits=STRICT):
     """A node or two with a few competing workloads of any standing, whose present allocations fit."""
     workloads, held = [], {}
     for number in range(draw(st.integers(1, 5))):
@@ -390,8 +415,9 @@ def worlds_of_chance(draw):
         worlds.node(name, cpu=held.get((name, "cpu"), 0) + spare, memory=held.get((name, "memory"), 0) + spare)
         for name in ("rack-1", "rack-2")
     ]
-    spec = policy(maxStepPercent=draw(st.sampled_from([10, 100])), minConfidence=0, minImprovement={"percent": 0})
-    return state(workloads, nodes, spec=spec, seed=draw(st.integers(0, 3)))
+    spec = policy(maxStepPercent=draw(st.sampled_from([10, 100])), **limits)
+    world = state(workloads, nodes, spec=spec, seed=draw(st.integers(0, 3)))
+    return remembered(world, played=draw(st.sampled_from([0.0, 0.0, 8 * HOUR])))
 
 
 OFTEN = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -452,7 +478,8 @@ def in_another_currency(world, rate):
         read = replace(w.reading, net_usd_per_hour=w.reading.net_usd_per_hour * rate)
         return replace(w, reading=read, last_good=read, blocks=replace(w.blocks, usd=w.blocks.usd * rate))
 
-    return replace(world, workloads=tuple(paid(w) for w in world.workloads))
+    memory = replace(world.memory, money=world.memory.money * [rate, 1.0, 1.0, rate])
+    return replace(world, workloads=tuple(paid(w) for w in world.workloads), memory=memory)
 
 
 @settings(OFTEN, max_examples=30)
@@ -471,3 +498,37 @@ def test_the_same_state_and_seed_give_the_same_decision(world):
     assert one.plan.moves == other.plan.moves
     assert one.plan.gain == other.plan.gain
     assert one.verdicts == other.verdicts
+
+
+# --- without what only people look at
+
+
+@st.composite
+def asking(draw):
+    """A world whose policy asks for more or less of a change, and where moving costs more or less."""
+    percent, confidence = draw(st.sampled_from([0, 1, 10, 40])), draw(st.sampled_from([0, 0.6, 0.9]))
+    world = draw(worlds_of_chance({"minConfidence": confidence, "minImprovement": {"percent": percent}}))
+    minutes, fees = draw(st.sampled_from([0.0, 5.0, 60.0])), draw(st.sampled_from([0.0, 0.0, 0.01]))
+    traits = replace(worlds.DEMAND, offline_minutes=minutes, fees_usd=fees)
+    return replace(world, workloads=tuple(replace(w, traits=traits) for w in world.workloads))
+
+
+def allowed(found):
+    return [(v.move.key, v.move.from_, v.move.to) for v in found.verdicts if v.allowed]
+
+
+@settings(OFTEN, max_examples=200)
+@given(asking())
+def test_a_brief_decision_allows_the_same_moves(world):
+    assert allowed(decide(world, brief=True, replicates=40)) == allowed(decide(world, replicates=40))
+
+
+@pytest.mark.parametrize("world", [two_stores(), two_stakes()], ids=["stores", "stakes"])
+def test_a_brief_decision_allows_the_same_moves_of_other_kinds(world):
+    assert allowed(decide(world)) == allowed(decide(world, brief=True)) != []
+
+
+def test_a_brief_decision_looks_for_no_plan_where_none_could_bring_enough():
+    world = competing(spec=policy(minImprovement={"percent": 90}))
+    assert decide(world).reason is decide(world, brief=True).reason is Reason.LOW_GAIN
+    assert decide(world, brief=True).curves == {}

@@ -195,7 +195,7 @@ class TestMoney:
             allocation=Allocation(resource="cpu", min="2", max="10", step="1"),
         )  # fmt: skip
         workload = Workload("rack-1", "golem", spec, Traits(CurveKind.DEMAND, "cpu"), self.POWER)
-        assert Kept.of(workload) == Kept(KEY, "cpu", 70.0, 1.0, 10.0, self.POWER, Watts(per_step=5))
+        assert Kept.of(workload) == Kept(KEY, "cpu", 70.0, 1.0, 10.0, self.POWER, Watts(per_step=5), foreseen=True)
         watched = replace(workload, spec=spec.model_copy(update={"allocation": None}))
         assert (Kept.of(watched).resource, Kept.of(watched).step) == ("cpu", None)
 

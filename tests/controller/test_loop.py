@@ -11,15 +11,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text
 
 from controller.address import StoreError
+from controller.decide import decide
 from controller.history import History
 from controller.loop import SLICE, Reconciler
 from controller.manifests import Manifests
 from controller.model import Reason
 from controller.observe import Observation, Watched
 from controller.policy import AllocationPolicy
+from controller.replay import replay
 from controller.report.metrics import ControllerMetrics
 from controller.report.tables import plan_table, status_table
 from controller.samples import Kept
+from controller.state import state_of
 from controller.store import Store
 from exporters.nodes import Allocation, Node
 from exporters.reading import Native, Quality, Reading
@@ -100,8 +103,10 @@ class Rig:
         self.source = Script(self.clock)
         self.metrics = ControllerMetrics("0.1.0", "test")
         self.blocks: str | None = None
-        kept = [Kept(key=key, resource="cpu", step=1.0, max=8.0, stale_after=300.0) for key in self.source.watched]
-        self.history = History(kept)
+        self.history = History(
+            Kept(key, resource="cpu", step=1.0, max=8.0, stale_after=300.0, foreseen=True)
+            for key in self.source.watched
+        )
         found = Manifests(nodes=(node(),), policies=(policy(**spec),))
         self.metrics.policies(["default"])
 
@@ -165,6 +170,23 @@ async def test_it_plans_only_as_often_as_the_policy_says():
     rig.clock.advance(rig.clock.time() + 31)
     await rig.loop.turn()
     assert rig.loop.decisions["default"].plan is not first.plan
+
+
+async def test_what_is_decided_with_what_history_counts_is_what_its_blocks_say():
+    rig = Rig()
+    await rig.hours(6, busy=4.0, idle=1.0)
+    for _ in range(3):
+        await rig.hours(0.2, busy=4.0, idle=2.0)
+    found, watched = rig.loop.decisions["default"], rig.source.watched
+    past = {key: rig.history.blocks(key, rig.clock.time()) for key in watched}
+    spoken = policy()
+    seen = rig.loop.observation
+    alone = decide(state_of(spoken, [node()], seen, watched, past))
+    memory = await rig.history.memory(watched)
+    assert sorted(memory.keys) == sorted(watched)
+    with_it = decide(state_of(spoken, [node()], seen, watched, past, memory=memory))
+    assert found.sentence == alone.sentence == with_it.sentence
+    assert found.state.memory is None, "what is shown does not hold on to it"
 
 
 async def test_between_two_plans_the_curves_are_fitted_anew_and_the_plan_stands():
@@ -256,6 +278,34 @@ async def test_a_state_that_cannot_be_written_loses_nothing_and_is_seen(tmp_path
     assert len(await store.readings("rack-1/busy", T0, T0 + 86400)) == 180
     assert (await store.last_decisions())["default"].reason == "ModeSuggest"
     await store.close()
+
+
+async def test_what_a_decision_was_made_from_is_kept_once_and_not_again_while_it_comes_to_the_same(tmp_path):
+    store = await Store.open(f"sqlite:///{tmp_path}/orcha.db")
+    rig = Rig(store=store)
+    await rig.hours(6, busy=4.0, idle=1.0)
+    [first] = await store.decisions("default", 0, 1e12)
+    noted = []
+    rig.loop._store = Notes(store, noted.append)
+    await rig.hours(0.1, busy=4.0, idle=1.0)
+    [again] = noted
+    assert again.fingerprint == first.fingerprint
+    assert again.inputs is None, "nobody made them"
+    await rig.hours(3, busy=1.0, idle=1.0)
+    assert noted[-1].fingerprint != first.fingerprint
+    again = replay(noted[-1].inputs)
+    assert again.sentence == noted[-1].sentence
+    assert (await store.decided("default", first.at)).inputs is not None
+    await store.close()
+
+
+@dataclass
+class Notes:
+    store: Store
+    note_decision: object
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
 
 
 @dataclass

@@ -136,7 +136,7 @@ def line(key, x, y, *, resource="cpu", horizon=2 * HOUR, exposure=48.0, replicat
         x,
         y,
         y[None, :] if replicates is None else np.asarray(replicates, float),
-        None,
+        0.03,
         exposure,
         horizon,
         "made up",

@@ -57,7 +57,8 @@ def test_the_split_is_feasible_and_within_its_gap_of_the_linear_program(of):
     assert found.gap <= decomposition.GAP
     least = sum(float(c.y[0]) for c in of.choices)
     best = of.earns(linear.maximise(of)) - least
-    assert found.value == pytest.approx(of.earns(x) - least, rel=1e-9)
+    # answers that are mixed may leave gaps in a curve's segments, which the curve itself never does
+    assert found.value * (1 - 1e-9) <= of.earns(x) - least <= found.bound * (1 + 1e-9)
     assert found.bound >= best * (1 - 1e-9)
     assert best - found.value <= found.gap * best + 1e-8 * best
 
@@ -95,7 +96,9 @@ def most(of):
 def test_auto_takes_many_nodes_at_once_and_says_so():
     found = solve(fleet(100))
     assert found.solver == "Decomposition"
-    assert found.why.startswith("Decomposition (exact up to its gap): 100 nodes under 2 constraints, gap")
+    assert found.why.startswith(
+        "Decomposition (exact but for whole steps): 100 nodes under 2 constraints, at most 0.00"
+    )
     assert found.gap <= decomposition.GAP
 
 

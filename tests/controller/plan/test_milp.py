@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from controller.plan import dynamic, milp
 from controller.plan.items import items
 from controller.plan.linear import Unsolved
+from controller.plan.payback import objective
 from controller.plan.problem import build
 from controller.plan.solve import solve
 from tests.controller import worlds
@@ -40,6 +41,17 @@ def test_the_dynamic_programme_is_exact_whatever_the_prices(of, prices):
     found = dynamic.best(them, stay(them), np.array(prices[: len(them.limit)]))
     assert them.fits(found)
     assert them.total(found) == pytest.approx(brute(of), abs=1e-8 * float(np.abs(them.worth).sum() + 1e-300))
+
+
+def test_what_is_known_comes_back_where_the_bound_of_a_worse_one_looks_as_good():
+    # a core that is left at its price of 0.0001 makes the bound of 2 and 3 what 3 and 3 are worth
+    of = problem(
+        [choice("rack-1/a", *concave((1, 1, 0.0001))), choice("rack-1/b", *concave((1, 1, 1, 0.0001)))], {"cpu": 6}
+    )
+    them = items(of)
+    known = them.of([3, 3])
+    assert dynamic.best(them, known, np.array([0.0001]) * them.scale).tolist() == known.tolist()
+    assert objective(of, list(solve(of, "MILP").target)) == pytest.approx(5.0001)
 
 
 def test_too_many_states_are_said_to_be_too_many():

@@ -59,6 +59,16 @@ def test_what_a_workload_may_be_given(spec, golem, expected):
     assert values(pair(spec, golem=golem)) == expected
 
 
+@pytest.mark.parametrize(
+    ("has", "expected"), [(6.0, [1, 2, 3, 4, 5, 6]), (1.0, [1, 2, 3]), (0.5, [0.5, 1, 2]), (0.0, [0, 1])]
+)
+def test_who_never_earned_keeps_a_step_or_what_it_has(has, expected):
+    world = state([workload(GOLEM, has, always(0.0), used=0.0)], spec=policy(maxStepPercent=50))
+    curve = worlds.changed(line(GOLEM, [0, 12], [0, 0]), value_per_unit_hour=None)
+    [choice] = build(world, {GOLEM: curve}, {}).problem.choices
+    assert choice.x.tolist()[: len(expected)] == expected
+
+
 def test_companions_take_their_share_of_their_own_resource():
     along = allocation(step=2, **{"with": {"memory": 3.0}})
     world = pair(nodes=[worlds.node(cpu=12, memory=20)], golem={"allocation": along})

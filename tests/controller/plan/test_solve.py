@@ -229,7 +229,12 @@ def bent():
         (two(capacity=2), "Decomposition", "Decomposition", "1 node at once"),
         (bent(), "Auto", "MILP", "MILP (exact): a curve is not concave"),
         (bent(), "Decomposition", "MILP", "Decomposition needs concave curves"),
-        (two(capacity=2), "Greedy", "Greedy", "Greedy (heuristic): the policy asks for it, gap 1"),
+        (
+            two(capacity=2),
+            "Greedy",
+            "Greedy",
+            "Greedy (heuristic): the policy asks for it, at most 100 % under the best",
+        ),
         (two(capacity=2), "Genetic", "Genetic", "Genetic (exact): the policy asks for it"),
         (two(capacity=2), "Annealing", "Annealing", "Annealing (exact): the policy asks for it"),
         (Problem((), ()), "Auto", "WaterFilling", "there is nothing to choose"),
@@ -256,6 +261,32 @@ def test_the_solver_is_the_cheapest_exact_one_and_says_why(of, wanted, solver, w
     found = solve(of, wanted)
     assert found.solver == solver
     assert why in found.why
+
+
+def test_a_solver_that_is_exact_for_one_node_only_is_said_not_to_be_for_the_other():
+    one, other = crossed(), two(capacity=2)
+    moved = tuple(replace(it, key=it.key.replace("rack-1", "rack-2")) for it in other.choices)
+    row = replace(other.rows[0], name="rack-2 cpu", index=np.array([2, 3]))
+    found = solve(Problem((*one.choices, *moved), (*one.rows, row)), "WaterFilling")
+    assert found.why == (
+        "WaterFilling is not exact here, so Auto chose LinearProgram (exact): rack-1 cpu and rack-1 memory bind together; "
+        "WaterFilling (exact): rack-2 cpu alone binds"
+    )
+
+
+@pytest.mark.parametrize("wanted", ["MILP", "Genetic", "Annealing", "Decomposition"])
+def test_what_a_solver_needs_and_has_not_is_said(wanted):
+    stuck = choice("rack-1/stuck", [0, 5], [0, 1], 1, pinned=True)
+    found = solve(problem([stuck, choice("rack-1/b", *concave((1, 1)), 1)], {"cpu": 4.0}), wanted)
+    assert f"{wanted} needs what there is now within the limits, so Auto chose" in found.why
+
+
+def test_a_search_among_thousands_that_share_a_row_is_refused_with_the_number():
+    of = problem([choice(f"rack-1/w{i:04d}", [0.0, 1.0], [0, 1 / (1 + i)]) for i in range(2001)], {"cpu": 10.0})
+    found = solve(of, "Genetic")
+    assert found.why.startswith(
+        "Genetic is for at most 2,000 workloads that share capacity or a constraint, so Auto chose"
+    )
 
 
 def test_what_shares_nothing_is_solved_apart():
@@ -298,10 +329,10 @@ def test_the_same_problem_has_the_same_answer_every_time(of):
     assert (first.relaxed == second.relaxed).all()
 
 
-def test_where_highs_finds_no_optimum_everything_stays_and_it_says_so():
+def test_where_highs_finds_no_optimum_it_starts_from_what_there_is_and_says_so():
     # what is pinned takes more than there is, which no State that is planned on can hold
     stuck = choice("rack-1/stuck", [0, 5], [0, 1], 1, pinned=True)
     of = problem([stuck, choice("rack-1/other", *concave((1, 1)))], {"cpu": 1.0})
     found = solve(of, "LinearProgram")
     assert target(found, of) == {"rack-1/other": 0.0, "rack-1/stuck": 5.0}
-    assert "so everything stays" in found.why
+    assert found.why.startswith("LinearProgram (heuristic): the policy asks for it, but HiGHS ended with Infeasible")
