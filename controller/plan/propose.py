@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.estimate.readings import Why, known_allocation
-from controller.model import Plan, Reason
-from controller.plan.opportunities import move, moves_of, opportunities, saving
+from controller.model import Move, Plan, Reason
+from controller.plan.opportunities import moves_of, opportunities, saving
 from controller.plan.problem import build
 from controller.plan.risk import Risk, risk_of, within
 from controller.plan.score import pool, score
@@ -18,7 +18,7 @@ from controller.plan.strategy import strategy_of
 from controller.plan.worth import trust, weigh, weigh_each
 
 if TYPE_CHECKING:
-    from controller.model import Curve, Move, Opportunity, State
+    from controller.model import Curve, Opportunity, State
     from controller.plan.problem import Problem
     from controller.plan.score import Pool
     from controller.plan.solve import Solution
@@ -114,7 +114,15 @@ def _best(ground: _Ground, problem: Problem, said: str = "") -> _Found:
         target, kept = within(problem, solution.target, ground.risk)
         notes.append(f"RiskAware: {kept}")
     moves = tuple(
-        move(ground.curves[choice.key], choice.node, choice.current, float(choice.x[index]), choice.cost)
+        Move(
+            choice.key,
+            choice.node,
+            choice.resource,
+            choice.current,
+            float(choice.x[index]),
+            float(choice.y[index] - choice.y[choice.at]),
+            choice.cost,
+        )
         for choice, index in zip(problem.choices, target, strict=True)
         if index != choice.at
     )
