@@ -301,7 +301,7 @@ def timings(report: Report, *, quick: bool) -> None:
     )
     young = lived("steady", 1.0)  # the same curves from fewer blocks: thousands share them
     many = fleet(young, 100 if quick else 1000)
-    timed(report, f"{len(many.nodes):,} nodes x 4: decide", lambda: decide(many), 500.0, 1)
+    timed(report, f"{len(many.nodes):,} nodes x 4: decide", lambda: decide(many), 500.0, 3)
     nodes = 1000 if quick else 10000
     most = fleet(young, nodes, bounded(nodes))
     timed(

@@ -98,12 +98,16 @@ def flat(problem: Problem, parts: Segments | None = None) -> Flattened:
         coefficient[i, row.index] = row.coefficient
     pinned = np.array([c.pinned for c in choices], dtype=bool)
     at = np.array([c.at for c in choices], dtype=np.intp)
+    now = problem.current
+    limit = np.array([row.limit for row in over]) - coefficient @ parts.base
+    # what is just full is not broken, whatever sums of large terms that cancel differ by
+    kept = np.array([row.holds(now) for row in over], dtype=bool)
+    limit[kept] = np.maximum(limit, coefficient @ (now - parts.base))[kept]
     return Flattened(
         FlatProblem(
             node=node[order], first=first, dx=parts.dx[pick], dy=parts.dy[pick], at=np.where(pinned, 0, at)[order],
             cost=np.array([c.cost * 3600 / c.horizon for c in choices])[order], need=need, room=room,
-            coefficient=coefficient[:, order],
-            limit=np.array([row.limit for row in over]) - coefficient @ parts.base,
+            coefficient=coefficient[:, order], limit=limit,
         ),
         order=order, base=parts.base[order], low=np.where(pinned, at, 0)[order],
     )  # fmt: skip

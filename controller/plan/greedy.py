@@ -1,6 +1,6 @@
 """Greedy: the rule of the first specification, corrected for bounds: on every node one transfer, from the workload that
-earns least per allocated unit to the one that earns most, of a tenth of what the first has, at most a fifth of the
-capacity, if the rates differ by 5 %.
+earns least per allocated unit to the one that earns most, of a tenth of what the first has, at most a fifth of what
+there is to hand out among those that are planned on, if the rates differ by 5 % (interfaces.md, baselines).
 
 A baseline: earnings per allocated unit say nothing of what the next unit earns (economics.md 1). It is corrected where it
 would break something: in whole steps, within bounds and rows, and only where the curves agree that it pays.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHARE: Final = 0.1
 """Of what the worst has."""
 _MOST: Final = 0.2
-"""Of the capacity."""
+"""Of the capacity, less what workloads hold that are not planned on."""
 _BETTER: Final = 1.05
 """By what the best must earn more per unit than the worst."""
 

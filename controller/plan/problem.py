@@ -8,17 +8,16 @@ keeps what it has, as a fixed use that is already taken off the rows' limits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from controller.estimate.cost import moving
 from controller.estimate.readings import Why, known_allocation
-from controller.estimate.words import amount
-from controller.model import Reason
 from controller.plan.feasible import above_minimum
 from controller.plan.limits import SLACK, allowed, needs, reach
+from controller.plan.uses import Uses, uses_of
 from exporters.traits import CurveKind
 
 if TYPE_CHECKING:
@@ -231,7 +230,7 @@ def build(state: State, curves: Mapping[str, Curve | Line], pins: Mapping[str, W
     """The problem of one policy, over all its nodes. `pins` keep what they have."""
     workloads = sorted((w for w in state.workloads if w.allocation is not None), key=lambda w: w.key)
     nodes = {node.name: node for node in state.nodes}
-    use = _uses(workloads, nodes)
+    use = uses_of(workloads, nodes)
     left_out: dict[str, Why] = {}
     choices: list[Choice] = []
     same: Aligned | None = {} if len(workloads) > _FEW else None
@@ -289,55 +288,7 @@ def _aligned(x: F64, points: F64) -> slice | None:
     return part if np.array_equal(points[part], x) else None
 
 
-@dataclass(slots=True)
-class _Uses:
-    """What each node has and what is held of it now, per resource."""
-
-    capacity: dict[str, Mapping[str, float]]
-    held: dict[tuple[str, str], float] = field(default_factory=dict)
-    unknown: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(node, resource) -> the workload that does not say what it holds."""
-
-    def trouble(self, workload: WorkloadState) -> Why | None:
-        """Why nothing that needs what this workload needs can be planned on its node."""
-        allocation = workload.allocation
-        for resource in sorted(needs(allocation)) if allocation else ():
-            place = (workload.node, resource)
-            capacity = self.capacity.get(workload.node, {}).get(resource)
-            if capacity is None:
-                return (
-                    Reason.CAPACITY,
-                    f"{workload.key} needs {resource}, of which {workload.node} declares no capacity",
-                )
-            if place in self.unknown:
-                who = self.unknown[place]
-                return (
-                    Reason.UNKNOWN_ALLOCATION,
-                    f"nothing that needs {resource} on {workload.node} is planned: how much {who} holds is not known",
-                )
-            if self.held[place] > capacity * (1 + SLACK):
-                has, holds = amount(resource, capacity), amount(resource, self.held[place])
-                numbers = f"{holds} {resource} are held on {workload.node}, which has {has} to hand out"
-                return Reason.CAPACITY, f"{numbers}; shrink one by hand or correct the capacity"
-        return None
-
-
-def _uses(workloads: list[WorkloadState], nodes: Mapping[str, NodeState]) -> _Uses:
-    uses = _Uses({name: node.capacity for name, node in nodes.items()})
-    for workload in workloads:
-        if workload.allocation is None:
-            continue
-        current = known_allocation(workload)
-        for resource, per_unit in needs(workload.allocation).items():
-            place = (workload.node, resource)
-            if current is None:
-                uses.unknown.setdefault(place, workload.key)
-            else:
-                uses.held[place] = uses.held.get(place, 0.0) + per_unit * current
-    return uses
-
-
-def _capacity_rows(choices: list[Choice], uses: _Uses) -> list[Row]:
+def _capacity_rows(choices: list[Choice], uses: Uses) -> list[Row]:
     """One row for each resource of a node that a choice needs; what others hold is taken off its limit."""
     members: dict[tuple[str, str], list[int]] = {}
     for index, choice in enumerate(choices):

@@ -517,7 +517,7 @@ def allowed(found):
     return [(v.move.key, v.move.from_, v.move.to) for v in found.verdicts if v.allowed]
 
 
-@settings(OFTEN, max_examples=200)
+@settings(OFTEN, max_examples=100)
 @given(asking())
 def test_a_brief_decision_allows_the_same_moves(world):
     assert allowed(decide(world, brief=True, replicates=40)) == allowed(decide(world, replicates=40))

@@ -112,6 +112,15 @@ def test_many_nodes_without_constraints_over_them_are_as_good_as_one_by_one():
     assert at_once.target == tuple(i for found in one_by_one for i in found.target)
 
 
+def test_a_share_that_only_sums_of_large_terms_seem_to_break_is_kept():
+    # both hold what they must: 0.95 · a - 0.05 · b is the limit but for a hair that float64 loses
+    a, b = (choice(f"n0/{n}", [x], [0.1], protocol=n) for n, x in (("a", 11166914969.6), ("b", 30064771072.0)))
+    share = np.array([0.95, -0.05])
+    over = Row("a maxShare of cpu #0", np.arange(2), share, float((share * [a.current, b.current]).sum()) * (1 - 1e-15))
+    found = solve(Problem((a, b), (over,)), "Decomposition")
+    assert (found.solver, found.target) == ("Decomposition", (0, 0))
+
+
 def test_a_curve_that_is_not_concave_has_no_flat_form():
     with pytest.raises(ValueError, match="concave"):
         flat(Problem((choice("n/a", [0, 1, 2], [0, 0, 1]),), ()))

@@ -22,7 +22,7 @@ def stay(them):
     return them.at
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(small)
 def test_highs_and_the_dynamic_programme_both_find_the_best_of_all_combinations(of):
     them = items(of)
