@@ -158,10 +158,12 @@ def _earn(memory: Memory, seen: Seen, since: F64) -> tuple[F64, F64]:
     """What a unit earned, and how well that was foreseen: in tokens where it is paid in one, since their price is known."""
     real = seen.money[:, None]
     alike = _in_token(memory.money) & _in_token(real)
-    foreseen, really = (
-        np.where(alike, _per_unit(money[..., 2], money[..., 1]), unit_worth(money, None))
-        for money in (memory.money, real)
-    )
+    foreseen, really = unit_worth(memory.money, None), unit_worth(real, None)
+    if alike.any():
+        foreseen, really = (
+            np.where(alike, _per_unit(money[..., 2], money[..., 1]), worth)
+            for money, worth in ((memory.money, foreseen), (real, really))
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         off = (foreseen - really) / np.maximum(np.abs(foreseen), np.abs(really))
     told = np.isfinite(off)
@@ -177,7 +179,9 @@ def unit_worth(money: F64, price: F64 | None) -> F64:
     nothing is used (a base rate, the credit of a job that is over) would make a unit of it as dear as one likes.
     """
     usd, tokens, token_usd = money[..., 0], money[..., 2], money[..., 3]
-    now = np.array(np.nan if price is None else price)
+    if price is None:
+        return _per_unit(usd + token_usd, money[..., 1])
+    now = np.asarray(price)
     return _per_unit(usd + np.where(np.isfinite(now), tokens * np.nan_to_num(now), token_usd), money[..., 1])
 
 
@@ -242,6 +246,8 @@ def of_kernels(memory: Memory, now: float, hours: float) -> Survivals:
 
 def _borrow(exact: F64, censored: F64, enough: NDArray[np.bool_], kernel: int, other: int) -> None:
     lacking = ~enough[:, kernel]
+    if not lacking.any():
+        return
     exact[lacking, kernel] = exact[lacking, other]
     censored[lacking, kernel] = censored[lacking, other]
 
