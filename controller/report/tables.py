@@ -263,7 +263,7 @@ def plan_table(view: View, width: int = 200) -> RenderableType:
             )
         if policy["plan"]["alternatives"]:
             parts.append(plans_table(policy, {row["key"]: row["step"] for row in view["workloads"]}))
-        parts.append(Text(f"solver {policy['plan']['solver']}: {policy['plan']['why']}", style=DIM))
+        parts.append(Text(f"solver: {policy['plan']['why']}", style=DIM))
     return Group(*parts)
 
 
