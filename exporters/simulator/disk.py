@@ -299,7 +299,8 @@ class Disk:
                 ingress_repair=held * 0.0002 * hours / 24,
             )
             self.flushed[number] = replace(self.days[number])
-            self.tallied[number] = self.days[number].byte_hours * (origin // TALLY * TALLY > number * DAY)
+            counted = min(DAY, origin // TALLY * TALLY - number * DAY)  # a tally knows nothing of the hours since
+            self.tallied[number] = held * max(0.0, counted) / 3600.0
 
 
 def _paid(flow: Flow) -> float:

@@ -378,6 +378,17 @@ async def test_over_a_change_of_month_the_rate_stays_near_what_is_really_earned(
     assert max(map(abs, apart)) < 0.15
 
 
+@pytest.mark.parametrize("hour", [1, 9, 13, 17, 21, 23.5])
+async def test_at_whatever_hour_a_simulated_node_begins_its_rate_is_what_is_really_earned(hour):
+    origin = at("2026-08-20T00:00:00") + hour * 3600
+    disk = Disk(Demand(2e9, 7, DAY), stored=5e12, allocated=8e12, origin=origin)
+    world = World(7, origin, Market(7), models={"rack-1/storj": disk})
+    world.add_site("storj", Storagenode(disk))
+    session = InProcessSession(world, FastClock(origin, auto=False), {"http://storj.sim": "storj"})
+    reading, _ = await look(storj, session, workload("http://storj.sim"), origin)
+    assert reading.native.gross_per_hour["USD"] == pytest.approx(disk.usd_per_hour(), rel=0.15)
+
+
 async def test_a_restart_hangs_then_has_no_prices_then_is_well(simulated):
     world, disk = simulated
     clock = FastClock(world.origin, auto=False)
