@@ -303,7 +303,7 @@ def _slow_fill(setting: _Setting) -> _Made:
 
 _STORAGE: Final = Traits(
     curve=CurveKind.FILL, resource="storage", poll_interval=600.0, timeout=90.0, offline_minutes=5.0,
-    min_allocation=0.5 * _TB, irreversible=True, singleton=True, horizon=72 * _HOUR,
+    min_allocation=0.5 * _TB, irreversible=True, singleton=True, horizon=168 * _HOUR,
 )  # fmt: skip
 """As exporters/protocols/storj declares it."""
 

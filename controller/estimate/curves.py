@@ -99,7 +99,7 @@ class _Figures:
 
 
 def horizon_of(workload: WorkloadState, spec: PolicySpec) -> float:
-    """Seconds over which a move of this workload must pay: its protocol's, a fill workload's 72 h, or the policy's."""
+    """Seconds over which a move of this workload must pay: its protocol's, a fill workload's week, or the policy's."""
     if workload.traits.horizon is not None:
         return workload.traits.horizon
     return fill.HORIZON if workload.traits.curve is CurveKind.FILL else spec.objective.horizon

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from controller.estimate.weights import Weights
     from controller.model import F64, Blocks
 
-HORIZON: Final = 72 * HOUR
-"""F, where the protocol does not say another one."""
+HORIZON: Final = 168 * HOUR
+"""F, where the protocol does not say another one. A disk that grows by a fifth of a step a day brings so little within three
+days that no step ever seems worth it, and stays full for ever (docs/adr/0017).
+"""
 REMEMBERED: Final = 14 * 24 * HOUR
 """How long growth is remembered; longer, where there was little room to see any."""
 _ENOUGH_ROOM: Final = 6.0

@@ -224,8 +224,8 @@ def _row_prices(problem: Problem, them: Items, relaxed: Relaxed) -> F64:
 
 
 def _searched(problem: Problem, relaxed: Relaxed, wanted: str) -> Found | str:
-    """By the search that the policy asks for; how far it may be from the best is known from the continuous optimum. A
-    clause that says why where there is nothing to search from.
+    """By the search that the policy asks for, from the continuous optimum in whole steps. How far it may be from the best is
+    known from that optimum. A clause that says why where there is nothing to search from.
     """
     if wanted == GREEDY:
         index = greedy.best(problem)
@@ -234,7 +234,9 @@ def _searched(problem: Problem, relaxed: Relaxed, wanted: str) -> Found | str:
         them = items(free)
         if not them.fits(them.at):
             return f"{wanted} needs what there is now within the limits"
-        index = _settled(free, them.index(_SEARCHES[wanted](them, them.at)))
+        rounded = them.of(whole_steps(free, relaxed.x))
+        start = rounded if them.fits(rounded) and them.total(rounded) > them.total(them.at) else them.at
+        index = _settled(free, them.index(_SEARCHES[wanted](them, start)))
     worth = objective(problem, index)
     gap = 1.0  # nothing is known of what there may be
     if np.isfinite(relaxed.bound):

@@ -36,7 +36,7 @@ TRAITS: Final = Traits(
     min_allocation=500e9,  # storage2.monitor.minimum-disk-space: with less the node refuses to start
     irreversible=True,
     singleton=True,
-    horizon=72 * 3600.0,
+    horizon=168 * 3600.0,
 )
 
 STATES: Final = ("online", "full", "starting", "new", "outdated", "offline", "suspended", "disqualified")

@@ -75,7 +75,7 @@ def test_the_cheap_morning_after_a_change_of_the_clock_begins_when_the_clock_say
     before = energy_per_unit_hour(cheap, WATTS, 1.0, midnight, float(opens_after))
     assert before == pytest.approx(0.3)
     assert energy_per_unit_hour(cheap, WATTS, 1.0, midnight + opens_after * HOUR, 2.0) == pytest.approx(0.1)
-    # 72 h as a fill workload looks ahead: three such mornings
+    # 72 h ahead: three such mornings
     assert energy_per_unit_hour(cheap, WATTS, 1.0, midnight, 72.0) == pytest.approx((66 * 0.3 + 6 * 0.1) / 72)
 
 

@@ -159,10 +159,10 @@ DISK = worlds.node(storage=20)
 def test_a_fill_curve_begins_at_what_is_stored():
     found = curve_of(storing(5.2, 8.0, growth=0.01), node=DISK)
     assert found.x[0] == 5.2
-    assert found.horizon == 72 * HOUR
-    # what is stored earns, and over 72 h it grows by 0.72
+    assert found.horizon == 168 * HOUR
+    # what is stored earns, and over 168 h it grows by 1.68
     assert found.y[0] == pytest.approx(0.002 * 5.2)
-    assert found.at(8.0) == pytest.approx(0.002 * (5.2 + 0.36), rel=1e-6)
+    assert found.at(8.0) == pytest.approx(0.002 * (5.2 + 0.84), rel=1e-6)
 
 
 def test_growth_that_was_never_seen_is_taken_from_what_the_node_tells():

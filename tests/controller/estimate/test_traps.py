@@ -234,7 +234,7 @@ def test_a_disk_that_is_full_for_three_weeks_still_knows_how_it_grew():
     filled_up = worlds.blocks(
         [4.0] * 48 + [5.0] * weeks, [False] * 48 + [True] * weeks, value=0.002, room_growth=[0.05] * 48 + [0.0] * weeks
     )
-    assert stored(filled_up, holds=5.0).slope(5.0, step=1) == pytest.approx(0.002 * (1 - 0.5 / 3.6), rel=1e-2)
+    assert stored(filled_up, holds=5.0).slope(5.0, step=1) == pytest.approx(0.002 * (1 - 0.5 / 8.4), rel=1e-2)
 
 
 def test_time_without_room_is_not_time_without_growth():
@@ -249,10 +249,10 @@ def test_a_disk_has_no_allocation_below_what_it_stores():
     assert found.x[0] == 5.4
 
 
-def test_a_fill_workload_looks_three_days_ahead_whatever_the_policys_horizon():
+def test_a_fill_workload_looks_a_week_ahead_whatever_the_policys_horizon():
     room = worlds.blocks([5.0] * 96, [False] * 96, value=0.002, room_growth=[0.05] * 96)
     short = stored(room, horizon_spec=worlds.policy(objective={"horizon": "1h"}))
-    assert short.horizon == 72 * HOUR
+    assert short.horizon == 168 * HOUR
     assert short.y.tolist() == stored(room).y.tolist()
     assert short.slope(5.0, step=1) > 0  # within an hour not one of its steps would fill
 
