@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from controller.backtest.parts import Bounds, bounds
+from controller.plan import highs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +46,6 @@ MOST_PERIODS: Final = 4000
 something fills slowly the periods are longer instead, for what is stored must be carried on.
 """
 _TOLERANCE: Final = 1e-9
-
-
-class Unsolved(ArithmeticError):
-    """HiGHS gave no optimum, which no case with a feasible first split should make it do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,16 +246,6 @@ def _highs(entries: list[tuple[NDArray[np.intp], F64]], limit: F64, gain: F64, l
     matrix.start_ = np.concatenate([[0], np.cumsum(widths)]).astype(np.int32)
     matrix.index_ = np.concatenate([columns.ravel() for columns, _ in entries]).astype(np.int32)
     matrix.value_ = np.concatenate([values.ravel() for _, values in entries])
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
-    options: dict[str, bool | int | float | str] = {
-        "output_flag": False, "threads": 1, "solver": "simplex", "random_seed": 0,
-        "primal_feasibility_tolerance": _TOLERANCE, "dual_feasibility_tolerance": _TOLERANCE,
-    }  # fmt: skip
-    for name, value in options.items():
-        solver.setOptionValue(name, value)
-    solver.passModel(program)
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        raise Unsolved(f"HiGHS ended with {solver.modelStatusToString(solver.getModelStatus())}")
-    solution = solver.getSolution()
+    tolerances = dict.fromkeys(("primal_feasibility_tolerance", "dual_feasibility_tolerance"), _TOLERANCE)
+    solution = highs.solve(highs.loaded(program, highs.SIMPLEX | tolerances))
     return np.array(solution.col_value, np.float64), np.array(solution.row_dual, np.float64)

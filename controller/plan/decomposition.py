@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from controller.plan import highs
 from controller.plan.limits import SLACK
-from controller.plan.linear import Unsolved
 from controller.plan.pouring import buckets, pour
 from controller.plan.stepping import joined, paid, step, steps_now
 
@@ -46,7 +46,6 @@ _MORE: Final = 8
 """And at so many more, found from those answers."""
 _WHOLE_GAP: Final = 3e-4
 """Relative, at which that stops."""
-_TOLERANCE: Final = 1e-10
 _NO_SHARE: Final = 1e-9
 """Less of an answer is what the tolerance of HiGHS lets in: of a constraint that is full any of it would be too much."""
 _ROUNDS: Final = 100
@@ -133,14 +132,9 @@ class Answers:
 
     def mix(self) -> tuple[float, F64]:
         """The best mix's USD per hour and what a unit of each constraint is worth in it. Raises Unsolved."""
-        import highspy
-
         if self.program is None:
             _open(self)
-        self.program.run()
-        if self.program.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise Unsolved(f"HiGHS ended with {self.program.modelStatusToString(self.program.getModelStatus())}")
-        duals = np.array(self.program.getSolution().row_dual)[: len(self.limit)]
+        duals = np.array(highs.solve(self.program).row_dual)[: len(self.limit)]
         value = self.program.getInfo().objective_function_value * self.worth
         return value, np.maximum(duals, 0.0) * self.worth / self.scale
 
@@ -156,7 +150,7 @@ class Answers:
     def tighten(self, limit: F64) -> None:
         self.limit = limit
         for row, most in enumerate(limit / self.scale):
-            self.program.changeRowBounds(row, -np.inf, float(most) + _TOLERANCE)
+            self.program.changeRowBounds(row, -np.inf, float(most) + highs.TOLERANCE)
 
 
 def _open(it: Answers) -> None:
@@ -175,19 +169,9 @@ def _open(it: Answers) -> None:
     given.num_col_, given.num_row_ = 0, m + groups
     given.sense_ = highspy.ObjSense.kMaximize
     given.row_lower_ = np.concatenate([np.full(m, -highspy.kHighsInf), np.ones(groups)])
-    given.row_upper_ = np.concatenate([it.limit / it.scale + _TOLERANCE, np.ones(groups)])
+    given.row_upper_ = np.concatenate([it.limit / it.scale + highs.TOLERANCE, np.ones(groups)])
     given.a_matrix_.start_ = np.zeros(1, dtype=np.int32)
-    it.program = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
-    for name, value in {
-        "output_flag": False,
-        "threads": 1,
-        "random_seed": 0,
-        "solver": "simplex",
-        "primal_feasibility_tolerance": _TOLERANCE,
-        "dual_feasibility_tolerance": _TOLERANCE,
-    }.items():
-        it.program.setOptionValue(name, value)
-    it.program.passModel(given)
+    it.program = highs.loaded(given, highs.SIMPLEX)
     if it.slack is not None:
         ends, rows = np.arange(m, dtype=np.int32), np.arange(m, dtype=np.int32)
         price = -it.slack * it.scale / it.worth

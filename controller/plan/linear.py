@@ -3,27 +3,20 @@
 Exact for the relaxation whatever binds: several resources, fleet-wide constraints. Concave curves fill their segments
 in order by themselves. Every variable is the taken share of its segment, every row is divided by its limit and the
 objective by its largest term, because bytes and USD per hour are 15 orders of magnitude apart.
-HiGHS is deterministic on one thread; it is imported here, when it is first needed, because it is the heaviest import.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from controller.plan import highs
 from controller.plan.problem import segments
 
 if TYPE_CHECKING:
     from controller.model import F64
     from controller.plan.problem import Problem, Segments
-
-_TOLERANCE: Final = 1e-10
-"""The tightest that HiGHS offers; its default of 1e-7 is a cent in a thousand dollars."""
-
-
-class Unsolved(ArithmeticError):
-    """HiGHS gave no optimum, which no problem with a feasible current allocation should make it do."""
 
 
 def maximise(problem: Problem, parts: Segments | None = None) -> F64:
@@ -79,17 +72,6 @@ def program(starts: Any, columns: Any, values: F64, limits: F64, gain: F64) -> t
     given.row_lower_, given.row_upper_ = np.full(len(limits), -highspy.kHighsInf), limits
     given.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     given.a_matrix_.start_, given.a_matrix_.index_, given.a_matrix_.value_ = starts, columns, values
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
-    options: dict[str, bool | int | float | str] = {
-        "output_flag": False, "threads": 1, "solver": "simplex", "random_seed": 0,
-        "primal_feasibility_tolerance": _TOLERANCE, "dual_feasibility_tolerance": _TOLERANCE,
-    }  # fmt: skip
-    for name, value in options.items():
-        solver.setOptionValue(name, value)
-    solver.passModel(given)
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        raise Unsolved(f"HiGHS ended with {solver.modelStatusToString(solver.getModelStatus())}")
-    found = solver.getSolution()
+    found = highs.solve(highs.loaded(given, highs.SIMPLEX))
     taken: F64 = np.clip(np.array(found.col_value, dtype=np.float64), 0.0, 1.0)
     return taken, np.maximum(np.array(found.row_dual, dtype=np.float64), 0.0) * worth

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from controller.plan import dynamic
-from controller.plan.linear import Unsolved
+from controller.plan import dynamic, highs
+from controller.plan.highs import Unsolved
 from controller.plan.searching import polished
 
 if TYPE_CHECKING:
@@ -82,13 +82,8 @@ def maximise(them: Items, known: NDArray[np.intp], nodes: int = NODES) -> Chosen
 
 def prices(them: Items) -> tuple[F64, float]:
     """(r,) what one unit of each row is worth at the optimum of the relaxation, and that optimum. Raises Unsolved."""
-    import highspy
-
     solver, scale = _model(them, whole=False)
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        raise Unsolved(f"HiGHS ended with {solver.modelStatusToString(solver.getModelStatus())}")
-    duals = np.array(solver.getSolution().row_dual)[: len(them.limit)]
+    duals = np.array(highs.solve(solver).row_dual)[: len(them.limit)]
     return np.maximum(duals, 0.0) * scale, solver.getInfo().objective_function_value * scale
 
 
@@ -111,16 +106,9 @@ def _model(them: Items, *, whole: bool) -> tuple[Any, float]:
     program.a_matrix_.value_ = np.concatenate([them.use.ravel(), np.ones(k)])
     if whole:
         program.integrality_ = [highspy.HighsVarType.kInteger] * k
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # its stubs leave the constructor untyped
-    options: dict[str, bool | int | float | str] = {
-        "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP, "mip_abs_gap": _TOLERANCE,
-        "mip_feasibility_tolerance": _TOLERANCE, "primal_feasibility_tolerance": _TOLERANCE,
-        "dual_feasibility_tolerance": _TOLERANCE,
-    }  # fmt: skip
-    for name, value in options.items():
-        solver.setOptionValue(name, value)
-    solver.passModel(program)
-    return solver, scale
+    loose = ("mip_feasibility_tolerance", "primal_feasibility_tolerance", "dual_feasibility_tolerance")
+    options = {"mip_rel_gap": GAP, "mip_abs_gap": _TOLERANCE, **dict.fromkeys(loose, _TOLERANCE)}
+    return highs.loaded(program, options), scale
 
 
 def _largest(them: Items, shares: F64) -> NDArray[np.intp]:

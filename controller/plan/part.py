@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from controller.plan import annealing, genetic, greedy, linear, milp, waterfilling
+from controller.plan import annealing, genetic, greedy, highs, linear, milp, waterfilling
 from controller.plan.grid import Steps, give_back, whole_steps
 from controller.plan.items import items
 from controller.plan.limits import SLACK
@@ -147,7 +147,7 @@ def relax(problem: Problem, lines: Segments, wanted: str = "Auto") -> Relaxed:
 def _linear(problem: Problem, lines: Segments, because: str) -> Relaxed:
     try:
         x = linear.maximise(problem, lines)
-    except linear.Unsolved as exc:
+    except highs.Unsolved as exc:
         return Relaxed(
             problem.current, LINEAR, because, np.inf, rows=2, failed=f", but {exc}: from what there is, step by step"
         )
@@ -199,7 +199,7 @@ def _whole(problem: Problem, relaxed: Relaxed, known: list[int], because: str) -
         return "MILP needs what there is now within the limits"
     try:
         chosen = milp.best(them, max(starts, key=them.total), priced)
-    except linear.Unsolved as exc:
+    except highs.Unsolved as exc:
         return f"MILP found nothing ({exc})"
     index = _settled(problem, them.index(chosen.taken))
     sure = EXACT if chosen.gap <= milp.GAP else NEARLY

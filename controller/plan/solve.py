@@ -11,7 +11,7 @@ import numpy as np
 
 from controller.plan import decomposition
 from controller.plan.flat import flat
-from controller.plan.linear import Unsolved
+from controller.plan.highs import Unsolved
 from controller.plan.part import SPLIT, WATER, Found, solved
 from controller.plan.problem import NOTHING, Problem, segments
 from controller.plan.stepping import earned

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from controller.plan import milp
+from controller.plan.highs import Unsolved
 from controller.plan.items import Items
 from controller.plan.limits import SLACK
-from controller.plan.linear import Unsolved
 from controller.plan.pouring import by_one
 from controller.plan.problem import NOTHING
 

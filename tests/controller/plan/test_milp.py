@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.plan import dynamic, milp
+from controller.plan.highs import Unsolved
 from controller.plan.items import items
-from controller.plan.linear import Unsolved
 from controller.plan.payback import objective
 from controller.plan.problem import build
 from controller.plan.solve import solve

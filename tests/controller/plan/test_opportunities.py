@@ -153,7 +153,10 @@ def test_one_price_that_is_no_number_poisons_nothing_else():
     of = three_full()
     bad = Problem((replace(of.choices[0], y=of.choices[0].y * np.nan), *of.choices[1:]), of.rows)
     known, odd = ranked(of, {}), ranked(bad, {})
-    among = lambda found: [(o.source, o.target, o.gain) for o in found if "rack-1/w0" not in {o.source, o.target}]  # noqa: E731
+
+    def among(found):
+        return [(o.source, o.target, o.gain) for o in found if "rack-1/w0" not in {o.source, o.target}]
+
     assert among(odd) == among(known)
     assert all(isnan(o.gain.expected) and o.score is None for o in odd[len(among(odd)) :])
 
