@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from controller.model import F64
     from controller.payoff import Ledger
-    from controller.promises import Program
+    from controller.promises import Trial
 
     Places = NDArray[np.intp]
 
@@ -50,7 +50,7 @@ class Fallback:
     sentence: str
 
 
-def spread_of(judged: Iterable[Program]) -> float:
+def spread_of(judged: Iterable[Trial]) -> float:
     """s: after each outcome s · exp(0.15 · (miss - 0.2)), miss = 1 outside of the promised interval (economics.md 4).
 
     Four within and one outside leave it where it was: exp(0.15 · (1 - 5 · 0.2)) = 1.
@@ -63,7 +63,7 @@ def spread_of(judged: Iterable[Program]) -> float:
     return s
 
 
-def penalty_of(judged: Iterable[Program]) -> dict[str, float]:
+def penalty_of(judged: Iterable[Trial]) -> dict[str, float]:
     """By protocol, what part of a promise its workloads that grew paid, where under 1: (Σ realised + prior) / (Σ promised + prior).
 
     The prior is 4 outcomes of the mean promise, paid in full; each outcome counts between nothing and twice its promise.
@@ -85,7 +85,7 @@ def penalty_of(judged: Iterable[Program]) -> dict[str, float]:
     return found
 
 
-def fallback_of(policy: str, judged: Iterable[Program], reset_at: float) -> Fallback | None:
+def fallback_of(policy: str, judged: Iterable[Trial], reset_at: float) -> Fallback | None:
     """The newest time at which what the policy's programs of the 7 days before had brought was below zero with 95 %
     confidence. It holds for 7 days, during which nothing is tested, and ends earlier when the owner resets it.
     """

@@ -25,7 +25,7 @@ from controller.estimate.words import amount, money, odds
 from controller.model import Move, Reason
 from controller.payoff import Ledger, ledger_of
 from controller.plan.standing import mode_of
-from controller.promises import Kind, Part, Program, program
+from controller.promises import Kind, Part, Trial, trial
 from controller.rows import Change, Event
 from controller.state import remembering
 from exporters.quantity import format_duration
@@ -96,7 +96,7 @@ class Outcomes:
             return True
         try:
             changes, resets = await self._store.changes(), await self._store.resets()
-            programs = await self._store.programs(*_ALWAYS)
+            programs = await self._store.trials(*_ALWAYS)
         except StoreError:
             return False
         self._changes = dict(changes)
@@ -132,7 +132,7 @@ class Outcomes:
         """What people see from now on, and may follow."""
         self._shown[decision.plan.policy] = decision
 
-    def begin(self, program: Program) -> None:
+    def begin(self, program: Trial) -> None:
         """A program that orcha itself carries out: to be called with the promise, before anything is changed."""
         ledger = self.ledgers.get(program.policy) or Ledger(program.policy)
         for part in program.parts:
@@ -187,7 +187,7 @@ class Outcomes:
             if abs(held - self._written.get(key, held)) >= noticed / 2:
                 self._note(key, self._changes[key])
 
-    def _followed(self, state: State, sighting: _Sighting) -> Program | None:
+    def _followed(self, state: State, sighting: _Sighting) -> Trial | None:
         """The program of which it is a part, grown by it; None: nobody suggested it."""
         following = self._following.get(state.policy)
         if following is None or sighting.at - following.at > GATHER or not _towards(following.decision, sighting):
@@ -207,10 +207,10 @@ class Outcomes:
             0.0,
         )
         following.times[key] = sighting.at
-        made = program(following.decision, following.moves.values(), Kind.FOLLOWED, following.times)
+        made = trial(following.decision, following.moves.values(), Kind.FOLLOWED, following.times)
         return replace(made, id=following.id, at=following.at)
 
-    def _changed(self, state: State, sighting: _Sighting, begun: Program) -> None:
+    def _changed(self, state: State, sighting: _Sighting, begun: Trial) -> None:
         """Remember the change, and say it."""
         key, followed = sighting.workload.key, begun.kind is Kind.FOLLOWED
         before = self._changes.get(key, Change())
@@ -246,7 +246,7 @@ class Outcomes:
             known = {id(each) for each in before.programs}
             for each in ledger.programs:
                 if id(each) not in known:
-                    self._store.note_program(each)
+                    self._store.note_trial(each)
         if ledger.fallback is not None and ledger.fallback != before.fallback:
             self._event(ledger.fallback.since, "FallbackToSuggest", ledger.policy, ledger.fallback.sentence)
 
@@ -276,7 +276,7 @@ def _towards(shown: Decision, sighting: _Sighting) -> bool:
     return False
 
 
-def _by_hand(state: State, sighting: _Sighting) -> Program:
+def _by_hand(state: State, sighting: _Sighting) -> Trial:
     """The program of a change that nobody suggested: it promises nothing, and is judged all the same."""
     workload, reading = sighting.workload, _good(sighting.workload)
     part = Part(
@@ -286,10 +286,10 @@ def _by_hand(state: State, sighting: _Sighting) -> Program:
         others=finite(reading.pool.others) if reading and reading.pool else None,
     )  # fmt: skip
     name = f"{state.policy} {sighting.at:.3f} {workload.key} by hand"
-    return Program(name, state.policy, Kind.MANUAL, sighting.at, (part,))
+    return Trial(name, state.policy, Kind.MANUAL, sighting.at, (part,))
 
 
-def _promise_words(begun: Program, key: str) -> str:
+def _promise_words(begun: Trial, key: str) -> str:
     horizon = format_duration(next(part.horizon for part in begun.parts if part.key == key))
     if begun.promise is None:
         return "nothing was promised"

@@ -1,6 +1,6 @@
 """Did it pay? What came of each program that promised something, and what that teaches (economics.md 6). Pure.
 
-    Decision + Moves ──program──▶ Program ──promise──▶ Ledger ──judge(State)──▶ outcomes ──learned(now)──▶ model.Learned
+    Decision + Moves ──trial──▶ Trial ──promise──▶ Ledger ──judge(State)──▶ outcomes ──learned(now)──▶ model.Learned
 
 Each part of a program is judged when the horizon of its own workload has passed, or when the same workload was changed
 again, over the time until then; with too little of either the outcome is unknown, with its reason, never 0.
@@ -19,7 +19,7 @@ from controller.counterfactual import Change, gained
 from controller.estimate.words import money
 from controller.learning import WEEK, Fallback, fallback_of, penalty_of, spread_of
 from controller.model import Interval, Learned
-from controller.promises import Outcome, Part, Program
+from controller.promises import Outcome, Part, Trial
 from exporters.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Ledger:
     """All programs of one policy that still matter. Make one with `ledger_of`."""
 
     policy: str
-    running: tuple[Program, ...] = ()
+    running: tuple[Trial, ...] = ()
     """Not all of their parts judged, oldest first."""
-    judged: tuple[Program, ...] = ()
+    judged: tuple[Trial, ...] = ()
     """With an outcome, in the order in which they ended."""
     reset_at: float = -math.inf
     """When the owner last took the fallback off: what ended before does not bring it back."""
@@ -51,10 +51,10 @@ class Ledger:
     fallback: Fallback | None = None
 
     @property
-    def programs(self) -> tuple[Program, ...]:
+    def programs(self) -> tuple[Trial, ...]:
         return (*self.running, *self.judged)
 
-    def promise(self, program: Program) -> Ledger:
+    def promise(self, program: Trial) -> Ledger:
         """With a program that began. Told again, it takes the place of what it was; a change of the same workload that was
         not judged yet ends where this one begins.
         """
@@ -65,7 +65,7 @@ class Ledger:
         judged = [other for other in self.judged if other.id != program.id]
         return ledger_of(self.policy, [*running, *judged, program], reset_at=self.reset_at)
 
-    def judge(self, state: State) -> tuple[Ledger, tuple[Program, ...]]:
+    def judge(self, state: State) -> tuple[Ledger, tuple[Trial, ...]]:
         """With every part judged whose time is over by now, and the programs that got their outcome by that.
 
         Reads the blocks of the workloads concerned, their nodes' tariffs, and `state.now`.
@@ -87,7 +87,7 @@ class Ledger:
         return ledger_of(self.policy, self.programs, reset_at=now)
 
 
-def ledger_of(policy: str, programs: Iterable[Program], *, reset_at: float = -math.inf) -> Ledger:
+def ledger_of(policy: str, programs: Iterable[Trial], *, reset_at: float = -math.inf) -> Ledger:
     """The ledger of these programs, in whatever order they come."""
     found = {program.id: program for program in programs}.values()
     ended = sorted(((p.outcome.at, p.id, p) for p in found if p.outcome is not None), key=lambda end: end[:2])
@@ -99,17 +99,17 @@ def ledger_of(policy: str, programs: Iterable[Program], *, reset_at: float = -ma
 
 
 class _Running(TypedDict):
-    running: tuple[Program, ...]
+    running: tuple[Trial, ...]
     due: float
 
 
-def _running(programs: Iterable[Program]) -> _Running:
+def _running(programs: Iterable[Trial]) -> _Running:
     running = tuple(sorted(programs, key=lambda p: (p.at, p.id)))
     due = min((part.ends for p in running for part in p.parts if part.open), default=math.inf)
     return {"running": running, "due": due}
 
 
-def _ended(program: Program, begins: Mapping[str, float]) -> Program:
+def _ended(program: Trial, begins: Mapping[str, float]) -> Trial:
     """With those parts ended whose workload was changed again."""
     if not any(part.open and begins.get(part.key, -math.inf) > part.at for part in program.parts):
         return program
@@ -125,7 +125,7 @@ def _ended(program: Program, begins: Mapping[str, float]) -> Program:
 # --- judging ------------------------------------------------------------------------------------------------------
 
 
-def _judged(program: Program, state: State) -> Program:
+def _judged(program: Trial, state: State) -> Trial:
     parts = tuple(_part_judged(part, state) if part.open and part.ends <= state.now else part for part in program.parts)
     if parts == program.parts:
         return program
@@ -155,7 +155,7 @@ def _gained(part: Part, state: State) -> Interval | str:
     return gained(workload, node, change)
 
 
-def _outcome(program: Program) -> Outcome:
+def _outcome(program: Trial) -> Outcome:
     at = max(part.ends for part in program.parts)
     unknown = next((part.unknown for part in program.parts if part.unknown), "")
     if unknown:

@@ -1,7 +1,8 @@
-"""Programs, what they promise, and what came of them: the records that payoff.py judges and the store keeps. Pure values.
+"""Trials: changes of allocations, what they promised, and what came of them. payoff.py judges them, the store keeps them.
 
-A Program is one change of one or more allocations: a suggestion that a person followed, a change by hand that nobody
-suggested (no promise: it is judged and teaches nothing), or one that orcha made itself. Times are Unix seconds.
+A Trial is one change of one or more allocations: a suggestion that a person followed, a change by hand that nobody
+suggested (no promise: it is judged and teaches nothing), or one that orcha made itself (programs.py). Times are Unix
+seconds. Pure values.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class Trial:
     """One change of one or more allocations, its promise and its outcome."""
 
     __pydantic_config__ = _STRICT
@@ -142,9 +143,9 @@ class Program:
         return self.promise is not None and self.outcome is not None and self.outcome.realised is not None
 
 
-def program(
+def trial(
     decision: Decision, moves: Iterable[Move], kind: Kind, at: float | Mapping[str, float] | None = None
-) -> Program:
+) -> Trial:
     """The program of some moves of a decision's plan, with the plan's promise. `at`: when they were made, or each by its
     key; None: when it was decided. Raises ValueError where there are no moves, or a move is not in the plan.
 
@@ -163,7 +164,7 @@ def program(
     gain = Interval(plan.gain.low + shift, plan.gain.expected + shift, plan.gain.high + shift)
     promise = Promise(gain, plan.confidence if whole else None, sum(planned[move.key].cost_usd for move in made))
     first = min(times.values())
-    return Program(f"{plan.policy} {first:.3f} {parts[0].key}", plan.policy, kind, first, parts, promise)
+    return Trial(f"{plan.policy} {first:.3f} {parts[0].key}", plan.policy, kind, first, parts, promise)
 
 
 def _share(planned: Move, made: Move) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from controller.blocks import FIGURES, NAN, Block
-from controller.promises import Program
+from controller.promises import Trial
 from exporters.reading import Reading
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ RESET: Final = "reset of "
 """In `meta`, before the name of a policy whose owner took its fallback off: when."""
 _LEVEL: Final = struct.Struct("<Hd")
 _READING: Final = TypeAdapter(Reading)
-_PROGRAM: Final = TypeAdapter(Program)
+_TRIAL: Final = TypeAdapter(Trial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +198,17 @@ def decision_from(row: Any) -> RecordedDecision:
     return RecordedDecision(row.policy, row.at, row.fingerprint, row.reason, row.sentence, row.body, made_from)
 
 
-def program_row(program: Program) -> Row:
+def trial_row(program: Trial) -> Row:
     ended = None if program.outcome is None else program.outcome.at
-    body = _PROGRAM.dump_json(program).decode()
+    body = _TRIAL.dump_json(program).decode()
     return {"id": program.id, "policy": program.policy, "at": program.at, "ended": ended, "body": body}
 
 
-def programs_from(rows: Sequence[Any]) -> Iterator[Program]:
+def trials_from(rows: Sequence[Any]) -> Iterator[Trial]:
     """Without those that another version wrote and this one cannot read: they teach nothing then."""
     for row in rows:
         with suppress(ValidationError):
-            yield _PROGRAM.validate_json(row.body)
+            yield _TRIAL.validate_json(row.body)
 
 
 def change_from(row: Any) -> Change:

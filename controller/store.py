@@ -41,10 +41,10 @@ from controller.rows import (
     decision_from,
     decision_row,
     inputs_row,
-    program_row,
-    programs_from,
     reset_row,
     resets_from,
+    trial_row,
+    trials_from,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from controller.promises import Program
+    from controller.promises import Trial
     from exporters.reading import Reading
 
 MOST_WAITING: Final = 10_000
@@ -86,7 +86,7 @@ class Store:
         self._inputs: deque[RecordedDecision] = deque(maxlen=MOST_INPUTS_WAITING)
         self._latest: dict[str, RecordedDecision] = {}
         self._changes: dict[str, Change] = {}
-        self._programs: dict[str, Program] = {}
+        self._trials: dict[str, Trial] = {}
         self._resets: dict[str, float] = {}
         self._dialect_insert = sqlite.insert if address.path else postgresql.insert
 
@@ -150,9 +150,9 @@ class Store:
         """The next `write` is forced to the disk."""
         self._changes[key] = change
 
-    def note_program(self, program: Program) -> None:
+    def note_trial(self, program: Trial) -> None:
         """It takes the place of what is known under its id. The next `write` is forced to the disk."""
-        self._programs[program.id] = program
+        self._trials[program.id] = program
 
     def note_reset(self, policy: str, at: float) -> None:
         self._resets[policy] = at
@@ -163,7 +163,7 @@ class Store:
         async with self._one_at_a_time:
             events, decisions, inputs = list(self._events), list(self._decisions), list(self._inputs)
             latest, changes = dict(self._latest), dict(self._changes)
-            programs, resets = dict(self._programs), dict(self._resets)
+            programs, resets = dict(self._trials), dict(self._resets)
             if not (batch or events or latest or changes or programs or resets):
                 return
             async with self._writing(durable=bool(changes or programs or resets)) as connection:
@@ -171,14 +171,14 @@ class Store:
                 await self._insert(connection, tables.events, [asdict(event) for event in events])
                 await self._insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
                 await self._upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
-                await self._upsert(connection, tables.programs, [program_row(each) for each in programs.values()])
+                await self._upsert(connection, tables.trials, [trial_row(each) for each in programs.values()])
                 await self._upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
                 await self._upsert(
                     connection, tables.last_decisions, [decision_row(decision) for decision in latest.values()]
                 )
             self._ids.update(ids)
             _drop(self._inputs, inputs)
-            self._programs = {name: each for name, each in self._programs.items() if programs.get(name) is not each}
+            self._trials = {name: each for name, each in self._trials.items() if programs.get(name) is not each}
             self._resets = {policy: at for policy, at in self._resets.items() if resets.get(policy) != at}
             self._forget(events, decisions, latest, changes)
 
@@ -192,7 +192,7 @@ class Store:
             oldest = max(before, await inputs_from(connection, most_inputs))
             await connection.execute(delete(tables.inputs).where(tables.inputs.c.at < oldest))
             await connection.execute(delete(tables.events).where(tables.events.c.at < before))
-            await connection.execute(delete(tables.programs).where(tables.programs.c.at < before))
+            await connection.execute(delete(tables.trials).where(tables.trials.c.at < before))
 
     # what is known
 
@@ -272,10 +272,10 @@ class Store:
         found = {row.key: change_from(row) for row in await self._all(query)}
         return {**found, **self._changes}
 
-    async def programs(self, since: float, until: float, policy: str | None = None) -> list[Program]:
+    async def trials(self, since: float, until: float, policy: str | None = None) -> list[Trial]:
         """Those that began in the period, oldest first, with their outcomes, those that wait to be written included."""
-        rows = await self._all(select(tables.programs).where(tables.programs.c.at.between(since, until)))
-        found = {each.id: each for each in programs_from(rows)} | self._programs
+        rows = await self._all(select(tables.trials).where(tables.trials.c.at.between(since, until)))
+        found = {each.id: each for each in trials_from(rows)} | self._trials
         wanted = (p for p in found.values() if since <= p.at < until and policy in {None, p.policy})
         return sorted(wanted, key=lambda each: (each.at, each.id))
 

@@ -139,7 +139,7 @@ changes = Table(
 )
 """`expected`: the allocation that orcha set, or saw last; another one that appears is a manual change."""
 
-programs = Table(
+trials = Table(
     "programs",
     METADATA,
     Column("id", String, primary_key=True),
@@ -148,7 +148,7 @@ programs = Table(
     Column("ended", Double),
     Column("body", Text, nullable=False),
 )
-"""Changes of allocations with their promises and outcomes (controller/promises.py) as JSON; `ended` NULL: not judged yet."""
+"""Trials: changes of allocations with their promises and outcomes (controller/promises.py) as JSON; `ended` NULL: not judged yet."""
 
 
 def _first(connection: Connection) -> None:
@@ -170,7 +170,7 @@ def _inputs(connection: Connection) -> None:
 
 def _programs(connection: Connection) -> None:
     """What came of changes; an empty file had all of it from the first step."""
-    programs.create(connection, checkfirst=True)
+    trials.create(connection, checkfirst=True)
     if "resource" not in {column["name"] for column in inspect(connection).get_columns("changes")}:
         connection.exec_driver_sql("ALTER TABLE changes ADD COLUMN resource VARCHAR")
 

@@ -30,7 +30,7 @@ from controller.estimate.weights import HOUR, REPLICATES
 from controller.model import Decision, Move, State
 from controller.payoff import Ledger
 from controller.plan.strategy import rises_after
-from controller.promises import Kind, program
+from controller.promises import Kind, trial
 from exporters.traits import CurveKind
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Replay:
         return replace(state, learned=self.ledger.learned(now))
 
     def _promise(self, now: float, decision: Decision, moves: list[Move]) -> None:
-        begun = program(decision, moves, Kind.APPLIED)
+        begun = trial(decision, moves, Kind.APPLIED)
         self.ledger = self.ledger.promise(begun)
         if begun.promise is None:
             return

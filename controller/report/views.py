@@ -16,7 +16,7 @@ from controller.learning import record_of
 from controller.model import Decision, Interval, Opportunity, Plan, Verdict
 from controller.observe import Observation, Watched
 from controller.payoff import Ledger
-from controller.promises import Program
+from controller.promises import Trial
 from controller.replay import inputs_of
 from controller.rows import RecordedDecision
 from exporters.reading import Reading
@@ -225,7 +225,7 @@ def did_it_pay(ledger: Ledger | None, now: float) -> View:
     }
 
 
-def program(each: Program) -> View:
+def program(each: Trial) -> View:
     """One change, its promise and its outcome."""
     outcome = each.outcome
     return {

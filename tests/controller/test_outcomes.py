@@ -12,7 +12,7 @@ from controller.address import StoreError
 from controller.decide import decide
 from controller.model import Interval, Reason
 from controller.outcomes import GATHER, Outcomes
-from controller.promises import Kind, Outcome, Part, Program, Promise, program
+from controller.promises import Kind, Outcome, Part, Promise, Trial, trial
 from controller.rows import Change
 from controller.state import without_past
 from controller.store import Store
@@ -252,7 +252,7 @@ class TestNoChange:
         rig = Rig(spec=policy(mode="Auto"))
         rig.look()
         moves = rig.decision.plan.moves
-        rig.outcomes.begin(program(rig.decision, moves, Kind.APPLIED))
+        rig.outcomes.begin(trial(rig.decision, moves, Kind.APPLIED))
         found = rig.look(**{m.key.partition("/")[2]: m.to for m in moves})
         assert [each.kind for each in rig.programs] == [Kind.APPLIED]
         assert known(found).last_moved == NOW + 60
@@ -296,9 +296,7 @@ class TestJudged:
         for i in range(5):
             done = Part(GOLEM, "golem", "cpu", 6, 8, NOW - 9 * HOUR + i, 7200.0, realised=lost, promised=0.05)
             outcome = Outcome(NOW - HOUR + i, lost, -0.04, within=False, success=False, error=-1.4, sentence="")
-            outcomes.begin(
-                Program(f"p{i}", "default", Kind.APPLIED, done.at, (done,), Promise(lost, 0.9, 0.0), outcome)
-            )
+            outcomes.begin(Trial(f"p{i}", "default", Kind.APPLIED, done.at, (done,), Promise(lost, 0.9, 0.0), outcome))
         assert "only suggests" in outcomes.catch_up(at()).learned.fallback
         await store.write()
         assert [event.kind for event in await store.events(0, 1e12)] == ["FallbackToSuggest"]
@@ -340,7 +338,7 @@ class TestStore:
         await store.write()
         for _ in range(2):
             rig.look(akash=5.0)
-        store._programs.clear()
+        store._trials.clear()
         store._changes.clear()
         store._events.clear()
         rig = await self.again(store)
@@ -366,20 +364,20 @@ class TestStore:
             rig.look(akash=5.0)
         (made,) = rig.programs
         for _ in range(2):
-            store.note_program(made)
+            store.note_trial(made)
             await store.write()
-        assert await store.programs(0, 1e12) == [made]
-        assert await store.programs(0, made.at) == []
-        assert await store.programs(0, 1e12, policy="other") == []
+        assert await store.trials(0, 1e12) == [made]
+        assert await store.trials(0, made.at) == []
+        assert await store.trials(0, 1e12, policy="other") == []
 
     async def test_a_program_waits_when_the_store_cannot_be_written(self, store):
         rig = await self.again(store)
         rig.look()
         for _ in range(2):
             rig.look(akash=5.0)
-        assert await store.programs(0, 1e12) == list(rig.programs), "those that wait are known"
+        assert await store.trials(0, 1e12) == list(rig.programs), "those that wait are known"
         await store.write()
-        assert store._programs == {}
+        assert store._trials == {}
 
     async def test_programs_of_before_the_retention_are_deleted(self, store):
         rig = await self.again(store)
@@ -388,7 +386,7 @@ class TestStore:
             rig.look(akash=5.0)
         await store.write()
         await store.prune(0.0, NOW + 1e6)
-        assert await store.programs(0, 1e12) == []
+        assert await store.trials(0, 1e12) == []
 
     @pytest.mark.parametrize("body", ["", "{}", '{"id": 1}', "[]", '{"from": "the future"}', "NaN"])
     async def test_a_program_that_this_version_cannot_read_teaches_nothing_and_nothing_breaks(
@@ -402,7 +400,7 @@ class TestStore:
         with sqlite3.connect(tmp_path / "orcha.db") as file:
             file.execute("UPDATE programs SET body = ?", (body,))
         file.close()
-        assert await store.programs(0, 1e12) == []
+        assert await store.trials(0, 1e12) == []
         assert await Outcomes(store).restore()
 
     async def test_what_it_does_not_know_is_refused(self, store, tmp_path):
@@ -415,7 +413,7 @@ class TestStore:
             file.execute("""UPDATE programs SET body = replace(body, '"horizon":7200', '"horizon":7200,"spell":1')""")
             assert file.execute("SELECT count(*) FROM programs WHERE body LIKE '%spell%'").fetchone() == (1,)
         file.close()
-        assert await store.programs(0, 1e12) == []
+        assert await store.trials(0, 1e12) == []
 
     async def test_a_store_that_cannot_be_read_is_asked_again_and_until_then_nothing_is_judged(self, store):
         class Broken:
@@ -451,7 +449,7 @@ class TestStore:
         file.close()
         again = await Store.open(f"sqlite:///{tmp_path}/orcha.db")
         assert await again.changes() == {GOLEM: Change(last_moved=5.0, expected=8.0)}
-        assert await again.programs(0, 1e12) == []
+        assert await again.trials(0, 1e12) == []
         await again.close()
 
 

@@ -23,7 +23,7 @@ from controller.learning import (
 )
 from controller.model import Interval
 from controller.payoff import Ledger, ledger_of
-from controller.promises import Kind, Outcome, Part, Program, Promise, program
+from controller.promises import Kind, Outcome, Part, Promise, Trial, trial
 from tests.controller.worlds import HOUR, NOW, always, blocks, competing, state, workload
 
 H2 = 2 * HOUR
@@ -33,10 +33,10 @@ def part(key="rack-1/golem", from_=6.0, to=8.0, at=NOW - H2, horizon=H2, promise
     return Part(key, "golem", "cpu", from_, to, at, horizon, settle=900.0, promised=promised, **more)
 
 
-def promised(*parts, low=0.03, expected=0.05, high=0.07, cost=0.0, name="p1", **more) -> Program:
+def promised(*parts, low=0.03, expected=0.05, high=0.07, cost=0.0, name="p1", **more) -> Trial:
     parts = parts or (part(),)
     promise = Promise(Interval(low, expected, high), 0.9, cost)
-    return Program(name, "default", Kind.FOLLOWED, min(p.at for p in parts), parts, promise, **more)
+    return Trial(name, "default", Kind.FOLLOWED, min(p.at for p in parts), parts, promise, **more)
 
 
 def world(history=None, now=NOW, **more):
@@ -45,15 +45,13 @@ def world(history=None, now=NOW, **more):
     return replace(state([workload("rack-1/golem", 8.0, history, **more)]), now=now)
 
 
-def judged(made: Program, seen=None) -> Program:
+def judged(made: Trial, seen=None) -> Trial:
     _, ended = ledger_of("default", [made]).judge(seen or world())
     (found,) = ended
     return found
 
 
-def ended(
-    at=NOW, realised=0.05, promise=0.05, *, within=True, name=None, usd=None, protocol="golem", to=8.0
-) -> Program:
+def ended(at=NOW, realised=0.05, promise=0.05, *, within=True, name=None, usd=None, protocol="golem", to=8.0) -> Trial:
     """A program that was judged."""
     one = part(at=at - H2, promised=promise, to=to, realised=Interval(realised, realised, realised))
     one = replace(one, protocol=protocol)
@@ -71,7 +69,7 @@ class TestProgram:
 
     def test_a_plan_that_was_followed_whole_promises_what_the_plan_did(self):
         plan = self.decision.plan
-        made = program(self.decision, plan.moves, Kind.APPLIED)
+        made = trial(self.decision, plan.moves, Kind.APPLIED)
         assert made.promise == Promise(plan.gain, plan.confidence, plan.cost_usd)
         assert [(p.key, p.from_, p.to) for p in made.parts] == [(m.key, m.from_, m.to) for m in plan.moves]
         assert {p.at for p in made.parts} == {plan.at} == {made.at}
@@ -80,7 +78,7 @@ class TestProgram:
     def test_half_a_move_promises_half_and_nobody_is_sure_of_it(self):
         grows = next(m for m in self.decision.plan.moves if m.grows)
         half = replace(grows, to=(grows.from_ + grows.to) / 2)
-        made = program(self.decision, [half], Kind.FOLLOWED, NOW + 60)
+        made = trial(self.decision, [half], Kind.FOLLOWED, NOW + 60)
         gain, plan = made.promise.gain, self.decision.plan.gain
         assert gain.expected == pytest.approx(grows.gain_usd_per_hour / 2)
         assert made.promise.confidence is None
@@ -93,11 +91,11 @@ class TestProgram:
     def test_moves_that_are_not_the_plans_are_refused(self, wrong):
         moves = [] if wrong == "none" else [replace(self.decision.plan.moves[0], key="rack-1/stranger")]
         with pytest.raises(ValueError, match=r"no moves of the plan of policy default; give some of plan\.moves"):
-            program(self.decision, moves, Kind.APPLIED)
+            trial(self.decision, moves, Kind.APPLIED)
 
     def test_the_same_program_has_the_same_id(self):
         one, other = (
-            program(self.decision, moves, Kind.APPLIED).id
+            trial(self.decision, moves, Kind.APPLIED).id
             for moves in (self.decision.plan.moves, self.decision.plan.moves[::-1])
         )
         assert one == other

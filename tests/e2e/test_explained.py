@@ -24,7 +24,7 @@ from controller.__main__ import app
 from controller.history import History
 from controller.model import Interval
 from controller.promises import Kind, Outcome, Part, Promise
-from controller.promises import Program as Change
+from controller.promises import Trial as Change
 from controller.replay import replay
 from controller.samples import Kept
 from controller.store import Store
@@ -526,9 +526,9 @@ async def _remember(url, at):
     part = Part("rack-1/golem", "golem", "cpu", 8.0, 6.0, at, 2 * HOUR, promised=0.005, realised=brought)
     words = "it brought +0.004 USD/h where +0.005 was promised"
     outcome = Outcome(at + 2 * HOUR, brought, 0.008, within=True, success=True, error=-0.2, sentence=words)
-    store.note_program(Change("a", "default", Kind.FOLLOWED, at, (part,), Promise(gain, 0.9, 0.0), outcome))
+    store.note_trial(Change("a", "default", Kind.FOLLOWED, at, (part,), Promise(gain, 0.9, 0.0), outcome))
     later = Part("rack-1/akash", "mapped", "cpu", 4.0, 6.0, time.time(), 2 * HOUR, promised=0.005)
-    store.note_program(Change("b", "default", Kind.FOLLOWED, later.at, (later,), Promise(gain, 0.9, 0.0)))
+    store.note_trial(Change("b", "default", Kind.FOLLOWED, later.at, (later,), Promise(gain, 0.9, 0.0)))
     try:
         await store.write()
     finally:

@@ -11,7 +11,7 @@ from controller.learning import newest
 from controller.model import Interval
 from controller.outcomes import ledgers_of
 from controller.payoff import ledger_of
-from controller.promises import Kind, Outcome, Part, Program, Promise
+from controller.promises import Kind, Outcome, Part, Promise, Trial
 from controller.report.kpi import Scores, families, outcome_families
 from controller.report.metrics import render
 from controller.report.tables import MOST_TOLD, paid_lines, program_lines
@@ -31,7 +31,7 @@ def ended(name, realised, promised=0.05, *, within=True, at=NOW, policy="default
     part = Part("rack-1/golem", "golem", "cpu", 6.0, 8.0, at - 7200, 7200.0, promised=promised, realised=gain)
     outcome = Outcome(at, gain, 2 * realised, within, realised > 0, realised / promised - 1, "it brought something")
     promise = Promise(Interval(promised - 0.01, promised, promised + 0.01), 0.9, 0.0)
-    return Program(name, policy, Kind.FOLLOWED, part.at, (part,), promise, outcome)
+    return Trial(name, policy, Kind.FOLLOWED, part.at, (part,), promise, outcome)
 
 
 def unknown(name):
