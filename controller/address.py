@@ -4,6 +4,7 @@
     ├── StoreLocked    wait, or stop the other program that uses it; the next flush tries again
     ├── StoreFull      make room; nothing is lost meanwhile
     ├── StoreDamaged   the owner: put it aside or restore a copy; orcha never changes or deletes such a file
+    ├── StoreFenced    another controller took over: this one must stop
     └── StoreRefused   the owner: another path, permission, version, driver or server is needed
 
 Foreign exceptions are translated here, once, and chained. No message holds a password.
@@ -42,6 +43,10 @@ class StoreFull(StoreError):
 
 
 class StoreDamaged(StoreError):
+    pass
+
+
+class StoreFenced(StoreError):
     pass
 
 

@@ -118,3 +118,13 @@ def migrate(connection: Connection, name: str, steps: Sequence[Callable[[Connect
         step(connection)
     connection.execute(delete(tables.meta).where(tables.meta.c.name == "schema"))  # also tells whether writing works
     connection.execute(insert(tables.meta).values(name="schema", value=str(len(steps))))
+
+
+def begin_epoch(connection: Connection) -> int:
+    """Begin the epoch of a new writer: an older one cannot write from now on."""
+    c = tables.meta.c
+    said = connection.scalar(select(c.value).where(c.name == "epoch").with_for_update())
+    epoch = int(said or 0) + 1
+    connection.execute(delete(tables.meta).where(c.name == "epoch"))
+    connection.execute(insert(tables.meta).values(name="epoch", value=str(epoch)))
+    return epoch

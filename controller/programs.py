@@ -236,3 +236,27 @@ class Order:
     """Why, for whoever reads the node's own log or events."""
     previous: Amounts = field(default_factory=dict)
     """What it has now, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What a workload had before orcha first changed it: what `orcha release` gives back."""
+
+    __pydantic_config__ = _STRICT
+    key: str
+    at: float
+    policy: str
+    resource: str
+    amounts: Amounts
+    stood: Mapping[str, Any]
+    """What its driver read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A policy that is paused."""
+
+    __pydantic_config__ = _STRICT
+    at: float
+    by: str
+    why: str = ""

@@ -6,7 +6,9 @@ it was written, and everything still waits: the caller shows the error and calls
 
 SQLite runs with a write-ahead log, so that `orcha status` and `orcha plan` read while `orcha run` writes. A flush is not
 forced to the disk (synchronous=NORMAL: a power cut may take the last ones, never the file); one that holds a change
-of an allocation is (FULL). One writer per file or database; a second one is refused (StoreLocked).
+of an allocation is (FULL). One writer per file or database; a second one is refused (StoreLocked), or, where a Lease
+elects the writer, the older one is (StoreFenced): each writer begins an epoch, and writes in no other. The journal of
+programs (journal.py) lies in the same tables.
 """
 
 from __future__ import annotations
@@ -22,9 +24,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller import tables
-from controller.address import Address, StoreLocked, StoreRefused, WriterLock, address_of, inode_of, translated
+from controller.address import (
+    Address,
+    StoreFenced,
+    StoreLocked,
+    StoreRefused,
+    WriterLock,
+    address_of,
+    inode_of,
+    translated,
+)
 from controller.blocks import HOUR
-from controller.opening import check_version, check_whole, engine_for, migrate, probe
+from controller.opening import begin_epoch, check_version, check_whole, engine_for, migrate, probe
 from controller.queries import inputs_from, load_blocks, load_newest, load_readings, numbers, of
 from controller.rows import (
     Batch,
@@ -63,6 +74,7 @@ MOST_INPUT_BYTES: Final = 256 * 2**20
 """What decisions were made from takes at most so much of the store; the oldest give way (the decisions stay)."""
 _MOST_IDS: Final = 500
 """Workloads asked for in one query."""
+_EPOCH: Final = tables.meta.c.name == "epoch"
 _ADVISORY: Final = 0x6F72636861
 """PostgreSQL's advisory lock of the one writer: "orcha"."""
 
@@ -74,6 +86,8 @@ class Store:
         self.name = address.name
         """For messages: the path, or the URL without its password."""
         self.writes = writes
+        self.epoch = 0
+        """Which writer this is: each begins a new one."""
         self._engine, self._lock = engine, lock
         self._path, self._inode = address.path, 0
         self._session: AsyncConnection | None = None
@@ -96,22 +110,24 @@ class Store:
         url: str,
         *,
         write: bool = True,
+        shared: bool = False,
         patience: float = 5.0,
         steps: Sequence[Callable[[Connection], None]] = tables.STEPS,
     ) -> Self:
         """Open, check, and bring to the newest version (`write`), or open for reading beside a writer.
 
-        `patience`: seconds to wait for another program's lock. Raises StoreError.
+        `patience`: seconds to wait for another program's lock. `shared`: the writer is elected elsewhere, and the epoch
+        alone keeps an older one out. Raises StoreError.
         """
         address = address_of(url, write=write)
         with translated(address.name):
-            lock = WriterLock(address.path) if write and address.path else None
+            lock = WriterLock(address.path) if write and address.path and not shared else None
         engine = engine_for(address, write=write, patience=patience)
         store = cls(address, engine, lock, writes=write)
         try:
             with translated(address.name):
                 await asyncio.to_thread(probe, engine, address, patience, steps)
-                await store._prepare(address, steps)
+                await store._prepare(address, steps, locked=write and not shared)
                 store._inode = inode_of(address.path)
         except BaseException:
             await store.close()
@@ -168,12 +184,12 @@ class Store:
                 return
             async with self._writing(durable=bool(changes or programs or resets)) as connection:
                 ids = await self._write_batch(connection, batch, changes)
-                await self._insert(connection, tables.events, [asdict(event) for event in events])
-                await self._insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
-                await self._upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
-                await self._upsert(connection, tables.trials, [trial_row(each) for each in programs.values()])
-                await self._upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
-                await self._upsert(
+                await self.insert(connection, tables.events, [asdict(event) for event in events])
+                await self.insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
+                await self.upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
+                await self.upsert(connection, tables.trials, [trial_row(each) for each in programs.values()])
+                await self.upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
+                await self.upsert(
                     connection, tables.last_decisions, [decision_row(decision) for decision in latest.values()]
                 )
             self._ids.update(ids)
@@ -199,7 +215,7 @@ class Store:
     async def load(self, keys: Iterable[str]) -> dict[str, Stored]:
         """Everything there is of these workloads; those of which nothing is known are not in it."""
         found: dict[str, Stored] = {}
-        async with self._reading() as connection:
+        async with self.reading() as connection:
             asked = set(keys)
             if not asked <= self._ids.keys():
                 self._ids = await numbers(connection)
@@ -212,13 +228,13 @@ class Store:
 
     async def time(self) -> float | None:
         """The time that was believed at the last flush; None: there was none."""
-        rows = await self._all(select(tables.meta.c.value).where(tables.meta.c.name == "time"))
+        rows = await self.all(select(tables.meta.c.value).where(tables.meta.c.name == "time"))
         return float(rows[0].value) if rows else None
 
     async def newest(self) -> dict[str, tuple[Reading | None, Reading | None]]:
         """Key -> the newest reading, and the newest with `up`."""
         query = select(tables.workloads.c.key, tables.newest).join(tables.newest)
-        return {row.key: both_from(row) for row in await self._all(query)}
+        return {row.key: both_from(row) for row in await self.all(query)}
 
     async def blocks(self, key: str, since: float, until: float) -> list[StoredBlock]:
         """The blocks that overlap the period, oldest first."""
@@ -226,67 +242,73 @@ class Store:
         query = (
             of(key, tables.blocks).where(c.start * 60 + c.span > since, c.start * 60 < until).order_by(c.start, c.span)
         )
-        return [block_from(row) for row in await self._all(query)]
+        return [block_from(row) for row in await self.all(query)]
 
     async def readings(self, key: str, since: float, until: float) -> list[tuple[float, bool, float, float, float]]:
         """(at, up, allocated, used, net) of the period, oldest first; only about the last day is kept."""
         c = tables.readings.c
         return [
             columns_from(row)
-            for row in await self._all(of(key, tables.readings).where(c.at >= since, c.at < until).order_by(c.at))
+            for row in await self.all(of(key, tables.readings).where(c.at >= since, c.at < until).order_by(c.at))
         ]
 
     async def last_decisions(self) -> dict[str, RecordedDecision]:
         """Policy -> its newest decision."""
-        return {row.policy: decision_from(row) for row in await self._all(select(tables.last_decisions))}
+        return {row.policy: decision_from(row) for row in await self.all(select(tables.last_decisions))}
 
     async def decisions(self, policy: str, since: float, until: float) -> list[RecordedDecision]:
         """Those of the period that differed from the one before, oldest first."""
         c = tables.decisions.c
         query = select(tables.decisions).where(c.policy == policy, c.at >= since, c.at < until).order_by(c.id)
-        return [decision_from(row) for row in await self._all(query)]
+        return [decision_from(row) for row in await self.all(query)]
 
     async def decided(self, policy: str, until: float) -> RecordedDecision | None:
         """What held then: the newest changed decision of `until` or before, with what it was made from where that is kept."""
         c, made_from = tables.decisions.c, tables.inputs.c
         both = tables.decisions.outerjoin(tables.inputs, (made_from.policy == c.policy) & (made_from.at == c.at))
         query = select(tables.decisions, made_from.inputs).select_from(both).where(c.policy == policy, c.at <= until)
-        rows = await self._all(query.order_by(c.at.desc(), c.id.desc()).limit(1))
+        rows = await self.all(query.order_by(c.at.desc(), c.id.desc()).limit(1))
         return decision_from(rows[0]) if rows else None
 
     async def decided_since(self, policy: str) -> float | None:
         """The time of the oldest decision that is kept; None: there is none."""
         c = tables.decisions.c
-        rows = await self._all(select(func.min(c.at).label("at")).where(c.policy == policy))
+        rows = await self.all(select(func.min(c.at).label("at")).where(c.policy == policy))
         return rows[0].at if rows else None
 
     async def events(self, since: float, until: float, most: int = 1000) -> list[Event]:
         """The newest `most` of the period, oldest first."""
         c = tables.events.c
         query = select(tables.events).where(c.at >= since, c.at < until).order_by(c.id.desc()).limit(most)
-        return [Event(row.at, row.kind, row.subject, row.sentence) for row in reversed(await self._all(query))]
+        return [Event(row.at, row.kind, row.subject, row.sentence) for row in reversed(await self.all(query))]
 
     async def changes(self) -> dict[str, Change]:
         """Key -> what is known of its changes, those that still wait to be written included."""
         query = select(tables.workloads.c.key, tables.changes).join(tables.changes)
-        found = {row.key: change_from(row) for row in await self._all(query)}
+        found = {row.key: change_from(row) for row in await self.all(query)}
         return {**found, **self._changes}
 
     async def trials(self, since: float, until: float, policy: str | None = None) -> list[Trial]:
         """Those that began in the period, oldest first, with their outcomes, those that wait to be written included."""
-        rows = await self._all(select(tables.trials).where(tables.trials.c.at.between(since, until)))
+        rows = await self.all(select(tables.trials).where(tables.trials.c.at.between(since, until)))
         found = {each.id: each for each in trials_from(rows)} | self._trials
         wanted = (p for p in found.values() if since <= p.at < until and policy in {None, p.policy})
         return sorted(wanted, key=lambda each: (each.at, each.id))
 
     async def resets(self) -> dict[str, float]:
         """Policy -> when its owner last took its fallback off."""
-        return resets_from(await self._all(select(tables.meta))) | self._resets
+        return resets_from(await self.all(select(tables.meta))) | self._resets
 
     # how
 
-    async def _prepare(self, address: Address, steps: Sequence[Callable[[Connection], None]]) -> None:
-        if self.writes and address.path is None:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """For the journal: what is written is on the disk when it ends. Raises StoreError."""
+        async with self._one_at_a_time, self._writing(durable=True) as connection:
+            yield connection
+
+    async def _prepare(self, address: Address, steps: Sequence[Callable[[Connection], None]], *, locked: bool) -> None:
+        if locked and address.path is None:
             self._session = await self._engine.connect()
             if not await self._session.scalar(select(func.pg_try_advisory_lock(_ADVISORY))):
                 raise StoreLocked(
@@ -299,6 +321,7 @@ class Store:
                 async with connection.begin():
                     await connection.run_sync(check_whole, address)
                     await connection.run_sync(migrate, self.name, steps)
+                    self.epoch = await connection.run_sync(begin_epoch)
         else:
             async with self._engine.connect() as connection:
                 await connection.run_sync(check_version, self.name, steps)
@@ -307,7 +330,7 @@ class Store:
         }
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
         with translated(self.name):
             async with self._engine.connect() as connection:
                 yield connection
@@ -324,18 +347,22 @@ class Store:
             async with self._engine.connect() as connection:
                 await connection.execution_options(writes=True, durable=durable)
                 async with connection.begin():
+                    if await connection.scalar(
+                        select(tables.meta.c.value).where(_EPOCH).with_for_update(read=True)
+                    ) != str(self.epoch):
+                        raise StoreFenced(f"another controller writes to {self.name} now; this one has to stop")
                     yield connection
 
-    async def _all(self, query: Select[Any]) -> Sequence[Any]:
-        async with self._reading() as connection:
+    async def all(self, query: Select[Any]) -> Sequence[Any]:
+        async with self.reading() as connection:
             rows: Sequence[Any] = (await connection.execute(query)).all()
             return rows
 
-    async def _insert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
+    async def insert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
         if rows:
             await connection.execute(insert(table), rows)
 
-    async def _upsert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
+    async def upsert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
         if not rows:
             return
         new = self._dialect_insert(table)
@@ -350,8 +377,8 @@ class Store:
         ids = await self._numbered(connection, {row["key"] for row in rows} | changes.keys())
         for row in rows:
             row["workload_id"] = ids[row["key"]]
-        await self._upsert(connection, tables.newest, batch.newest)
-        await self._upsert(connection, tables.readings, batch.readings)
+        await self.upsert(connection, tables.newest, batch.newest)
+        await self.upsert(connection, tables.readings, batch.readings)
         if batch.rolled:
             c, start = tables.blocks.c, bindparam("start_", type_=BigInteger)
             finer = delete(tables.blocks).where(
@@ -360,11 +387,11 @@ class Store:
             await connection.execute(
                 finer, [{"id_": row["workload_id"], "start_": row["start"]} for row in batch.rolled]
             )
-        await self._upsert(connection, tables.blocks, batch.blocks)
+        await self.upsert(connection, tables.blocks, batch.blocks)
         if batch.time is not None:
-            await self._upsert(connection, tables.meta, [{"name": "time", "value": repr(batch.time)}])
+            await self.upsert(connection, tables.meta, [{"name": "time", "value": repr(batch.time)}])
         changed = [{"workload_id": ids[key], **asdict(change)} for key, change in changes.items()]
-        await self._upsert(connection, tables.changes, changed)
+        await self.upsert(connection, tables.changes, changed)
         return ids
 
     async def _numbered(self, connection: AsyncConnection, keys: set[str]) -> dict[str, int]:
@@ -372,7 +399,7 @@ class Store:
         if keys <= self._ids.keys():
             return self._ids
         known = await numbers(connection)
-        await self._insert(connection, tables.workloads, [{"key": key} for key in sorted(keys - known.keys())])
+        await self.insert(connection, tables.workloads, [{"key": key} for key in sorted(keys - known.keys())])
         return known if keys <= known.keys() else await numbers(connection)
 
     def _forget(

@@ -39,7 +39,8 @@ def _of_workload() -> Column[int]:
 
 
 meta = Table("meta", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
-"""`schema` -> its version; `time` -> the time that was believed at the last flush."""
+"""`schema` -> its version; `time` -> the time that was believed at the last flush; `epoch` -> which writer it is; `reset of
+POLICY` and `pause of POLICY` -> what its owner said."""
 
 workloads = Table(
     "workloads", METADATA, Column("id", Integer, primary_key=True), Column("key", String, nullable=False, unique=True)
@@ -150,6 +151,39 @@ trials = Table(
 )
 """Trials: changes of allocations with their promises and outcomes (controller/promises.py) as JSON; `ended` NULL: not judged yet."""
 
+programs = Table(
+    "journal",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("state", String, nullable=False),
+    Column("changed", Double, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+)
+"""Programs (controller/programs.py) as JSON, as they are now. `programs` was the name of the trials' table before."""
+
+records = Table(
+    "records",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("program", String, nullable=False, index=True),
+    Column("at", Double, nullable=False),
+    Column("what", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("sentence", Text, nullable=False),
+)
+"""What happened to programs, line by line; never changed."""
+
+originals = Table(
+    "originals",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What a workload had before orcha first changed it (programs.Original) as JSON."""
+
 
 def _first(connection: Connection) -> None:
     METADATA.create_all(connection)
@@ -175,6 +209,12 @@ def _programs(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE changes ADD COLUMN resource VARCHAR")
 
 
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens, _inputs, _programs)
+def _journal(connection: Connection) -> None:
+    """What orcha does itself; an empty file had all of it from the first step."""
+    for table in (programs, records, originals):
+        table.create(connection, checkfirst=True)
+
+
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens, _inputs, _programs, _journal)
 """STEPS[i] brings version i to i + 1; version 0 is an empty file. Once released, a step is never edited: a change of the
 tables is a new step, and the first one keeps creating what it created then."""

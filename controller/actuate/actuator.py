@@ -1,0 +1,310 @@
+"""ACTUATE. Runs a Program against the journal: the intent on the disk, then the effect, then the node's own word for it.
+
+Of each node the steps run one after the other, several nodes beside one another. A step is done when the node itself
+reports the new amount, never because a driver returned. What fails takes its lane back, verified like the way there;
+what can go neither way is blocked: it keeps what it may hold at the larger value until it is tried again. Killed
+anywhere, the next start goes on from the journal: it reads back first, and then issues the same absolute target again.
+
+What it may not do: make an effect without the writer's right to (`Grounds.holds`), let a workload grow while what is
+held on its node, as just read back, leaves no room, or take a value for done that no node reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import structlog
+
+from controller.actuate.driver import DriverError, NotNow, Refused
+from controller.actuate.looking import FIRST_LOOK, LONGEST_PAUSE, LOOKS, Blocked, Grounds, Lookout, bounded
+from controller.address import StoreError, StoreFenced
+from controller.programs import Order, Original, Phase, Program, ProgramState, Record, Step
+from controller.sequence import Verb, failed, goes_back, next_of, settled
+from controller.words import late_words, step_words
+from exporters.quantity import format_duration
+
+if TYPE_CHECKING:
+    from exporters.clock import Clock
+    from exporters.reading import Reading
+
+log = structlog.get_logger("orcha.actuate")
+
+SHORTEST_RETRY: Final = 30.0
+LONGEST_RETRY: Final = 900.0
+"""Seconds between tries of what is blocked: twice as many each time."""
+STORE_RETRY: Final = 5.0
+
+
+class Lost(Exception):
+    """Another controller is the writer now: whatever is in flight is the other's to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a policy wants its programs run."""
+
+    parallel_nodes: int = 1
+    automatic: bool = True
+    """Whether what fails is taken back."""
+    drain: float = 7200.0
+    """Seconds that running work may take to let go of what was taken from it."""
+
+
+class Saves(Protocol):
+    async def save(self, program: Program, *records: Record, originals: tuple[Original, ...] = ()) -> None: ...
+
+
+@dataclass(slots=True)
+class _Watch:
+    """How long a step has waited for its node, and for how long the node has not answered."""
+
+    clock: Clock
+    patience: float
+    waited: float = 0.0
+    lost: float = 0.0
+    _next: float = FIRST_LOOK
+
+    async def pause(self, reading: Reading | None) -> None:
+        """Until the next look. The time in which a node does not answer is not the change's fault."""
+        began = self.clock.monotonic()
+        await self.clock.sleep(self._next)
+        passed = self.clock.monotonic() - began
+        if reading is not None and not reading.up:
+            self.lost += passed
+        else:
+            self.waited, self.lost = self.waited + passed, 0.0
+        self._next = min(2 * self._next, LONGEST_PAUSE, max(FIRST_LOOK, self.patience / LOOKS))
+
+
+Told = Callable[[Program, Record], None]
+Counted = Callable[[str, str, str], None]
+"""(driver, direction, result) of every step."""
+
+
+@dataclass(slots=True)
+class Actuator:
+    """Runs one program to its end, or until it is blocked. One object for each run."""
+
+    program: Program
+    grounds: Grounds
+    journal: Saves
+    clock: Clock
+    ways: Ways = Ways()
+    told: Told = lambda _program, _record: None
+    counted: Counted = lambda _driver, _direction, _result: None
+    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _issued: set[str] = field(default_factory=set)
+    """Steps whose intent this very run made durable: nobody can have brought them about yet."""
+    _look: Lookout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._look = Lookout(self.grounds, self.clock)
+
+    async def run(self) -> Program:
+        """To the end: applied, rolled back, or blocked. Raises Lost and StoreFenced; cancelled, it leaves the rest to the
+        next start.
+        """
+        if self.program.state is not ProgramState.RUNNING:
+            now = self.clock.time()
+            begun = replace(self.program.turned(ProgramState.RUNNING, now), retry_at=None)
+            begun = replace(begun, began=begun.began if begun.began is not None else now)
+            await self._save(begun, "running", begun.sentence)
+        limit = asyncio.Semaphore(max(1, self.ways.parallel_nodes))
+        lanes = [
+            asyncio.create_task(self._lane(node, limit), name=f"{self.program.id} {node}")
+            for node in self.program.nodes
+        ]
+        try:
+            stuck = [why for why in await asyncio.gather(*lanes) if why]
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+        return await self._end(stuck)
+
+    async def _end(self, stuck: list[str]) -> Program:
+        now, state = self.clock.time(), settled(self.program)
+        if state is None:
+            wait = min(LONGEST_RETRY, SHORTEST_RETRY * 2**self.program.tries)
+            blocked = self.program.turned(ProgramState.BLOCKED, now, said="; ".join(stuck))
+            ended = replace(blocked, retry_at=now + wait, tries=self.program.tries + 1)
+        else:
+            back = [step.failure for step in self.program.steps if step.failure]
+            ended = self.program.turned(state, now, said="; ".join(back))
+        return await self._save(ended, ended.state.value, ended.said or "every node reports what it was given")
+
+    async def _lane(self, node: str, limit: asyncio.Semaphore) -> str:
+        """The steps of one node to their end; gives why it is blocked, "" where it is not."""
+        async with limit:
+            try:
+                while act := next_of(self.program.lane(node)):
+                    match act.verb:
+                        case Verb.ISSUE:
+                            await self._issue(act.step)
+                        case Verb.RETURN:
+                            await self._return(act.step)
+                        case Verb.AWAIT:
+                            await self._await(act.step)
+            except Blocked as exc:
+                return str(exc)
+        return ""
+
+    # the way there
+
+    async def _issue(self, step: Step) -> None:
+        """Make the intent durable, if nothing speaks against the step any more."""
+        await self._clear()
+        try:
+            why = await self._look.objection(self.program, step)
+            stood = None if why else await self._stood(step)
+        except DriverError as exc:
+            why, stood = str(exc), None
+        if why or stood is None:
+            await self._mark(failed(step, why), f"not begun {step.key}", why)
+            self._count(step, "forward", "refused")
+            return
+        self._issued.add(step.key)
+        issued = replace(step, phase=Phase.ISSUED, stood=stood, since=self.clock.time(), note="")
+        original = Original(step.key, self.clock.time(), self.program.policy, step.resource, step.before, stood)
+        await self._mark(issued, f"issued {step.key}", step_words(step), original)
+
+    async def _stood(self, step: Step) -> Mapping[str, Any]:
+        driver = self._look.driver(self.program, step)
+        return await bounded(driver.name, driver.read())
+
+    # the way back
+
+    async def _return(self, step: Step) -> None:
+        """Make it durable that the step goes back."""
+        await self._clear()
+        why = next(each.failure for each in self.program.lane(step.node) if each.failure)
+        if not self.ways.automatic and not self.program.of:
+            raise Blocked(
+                f"{why}; rollback.automatic is false: `orcha programs rollback {self.program.id}` takes back what was "
+                "done, `orcha programs reject` leaves it as it is"
+            )
+        if not self._look.driver(self.program, step).reversible and not await self._look.is_back(step):
+            raise Blocked(f"{why}; what was done at {step.key} only a person can take back")
+        if not step.grows and (said := await self._look.no_room(self.program, step, step.before[step.resource])):
+            raise Blocked(said)
+        self._issued.add(step.key)
+        going = replace(step, phase=Phase.RETURNING, since=self.clock.time(), note="")
+        await self._mark(going, f"returning {step.key}", f"back to what it had, because {why}")
+
+    # bring about, and read back
+
+    async def _await(self, step: Step) -> None:
+        """Bring the step's target about and wait for the node's own word. Raises Blocked."""
+        order, patience = self._order(step), self.grounds.traits(step.key).verify_timeout
+        told, fresh = False, step.key in self._issued
+        self._issued.discard(step.key)
+        watch = _Watch(self.clock, patience)
+        while True:
+            missing, reading = ("", None) if fresh else await self._look.missing(self.program, step, order)
+            if missing is None:
+                await self._there(step)
+                return
+            fresh = False
+            try:
+                if not told:
+                    missing = await self._bring(step, order) or missing
+                    told, reading = True, None
+            except NotNow as exc:
+                missing = str(exc)
+            except Refused as exc:
+                await self._gone_wrong(step, str(exc))
+                return
+            if reading and reading.up and watch.waited >= self._look.patience(step, reading, self.ways.drain):
+                await self._gone_wrong(step, late_words(step, missing, format_duration(watch.waited)))
+                return
+            if watch.lost >= patience:
+                raise Blocked(f"{missing}; it is waited for")
+            self._note(step, missing)
+            await watch.pause(reading)
+
+    async def _bring(self, step: Step, order: Order) -> str:
+        """Make the effect; gives what is missing then. Raises Refused, NotNow, Lost."""
+        await self._clear()
+        driver, back = self._look.driver(self.program, step), step.phase is Phase.RETURNING
+        await bounded(driver.name, driver.undo(order, step.stood or {}) if back else driver.apply(order))
+        return f"{step.key} has not said yet that it was taken"
+
+    async def _there(self, step: Step) -> None:
+        back = step.phase is Phase.RETURNING
+        phase = Phase.RETURNED if back else Phase.DONE
+        now = replace(step, phase=phase, since=self.clock.time(), note="")
+        await self._mark(now, f"{phase.value} {step.key}", "the node reports it")
+        self._count(step, "backward" if back else "forward", "done")
+
+    async def _gone_wrong(self, step: Step, why: str) -> None:
+        if step.phase is Phase.RETURNING:
+            self._count(step, "backward", "failed")
+            raise Blocked(f"{step.key} could not be taken back: {why}")
+        if not self._look.driver(self.program, step).reversible and not await self._look.is_back(step):
+            raise Blocked(why)
+        self._count(step, "forward", "failed")
+        await self._mark(failed(step, why), f"failed {step.key}", why)
+
+    # small things
+
+    def _order(self, step: Step) -> Order:
+        back = step.phase is Phase.RETURNING
+        amounts, previous = (step.before, step.after) if back else (step.after, step.before)
+        token = f"{self.program.id}/{step.key}/{'backward' if back else 'forward'}"
+        return Order(step.key, amounts, token, self.program.sentence, previous)
+
+    async def _clear(self) -> None:
+        """Wait out a pause. Raises Lost where this is not the writer."""
+        while self.grounds.paused(self.program.policy):
+            await self.clock.sleep(1.0)
+        if not self.grounds.holds():
+            raise Lost(f"the Lease is lost; program {self.program.id} is the next writer's")
+
+    def _note(self, step: Step, note: str) -> None:
+        """For people who look now; not in the journal."""
+        if note != self.program.step(step.key).note:
+            self.program = self.program.with_step(replace(self.program.step(step.key), note=note))
+            self.told(self.program, Record(self.clock.time(), "waits", "orcha", note))
+
+    def _count(self, step: Step, direction: str, result: str) -> None:
+        driver = self.grounds.driver(step.key)
+        self.counted(driver.name if driver else "none", direction, result)
+
+    async def _mark(self, step: Step, what: str, sentence: str, *originals: Original) -> None:
+        async with self._saving:
+            await self._saved(self.program.with_step(step), what, sentence, originals)
+
+    async def _save(self, program: Program, what: str, sentence: str) -> Program:
+        async with self._saving:
+            await self._saved(program, what, sentence, ())
+        return program
+
+    async def _saved(self, program: Program, what: str, sentence: str, originals: tuple[Original, ...]) -> None:
+        """Until it is on the disk; nothing further is done before that. Raises StoreFenced."""
+        record = Record(self.clock.time(), what, "orcha", sentence)
+        while True:
+            try:
+                await self.journal.save(program, record, originals=originals)
+                break
+            except StoreFenced:
+                raise
+            except StoreError as exc:
+                log.error("the journal cannot be written; nothing further is done until it can", why=str(exc))
+                await self.clock.sleep(STORE_RETRY)
+        self.program = program
+        self.told(program, record)
+
+
+def begins_back(program: Program, why: str) -> Program:
+    """The program with every lane that has something in force going back: a person asked for it."""
+    steps = []
+    for node in program.nodes:
+        lane = program.lane(node)
+        if goes_back(lane) or all(step.phase is Phase.WAITING for step in lane):
+            steps += [failed(step, why) if step.phase is Phase.WAITING else step for step in lane]
+        else:
+            steps += [failed(lane[0], why), *lane[1:]]
+    return replace(program, steps=tuple(steps), of=program.of or program.id)

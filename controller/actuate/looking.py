@@ -1,0 +1,198 @@
+"""What an Actuator sees: the nodes as they are declared and as they report, and what speaks against a step. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import structlog
+
+from controller.actuate.driver import DriverError, NotNow, Refused
+from controller.programs import Phase
+from controller.sequence import Holdings, is_at, near, overdrawn
+from controller.words import held_words, step_words
+from exporters.quantity import format_duration
+
+if TYPE_CHECKING:
+    from controller.actuate.driver import Driver
+    from controller.programs import Order, Program, Step
+    from exporters.clock import Clock
+    from exporters.nodes import Allocation
+    from exporters.reading import Reading
+    from exporters.traits import Traits
+
+log = structlog.get_logger("orcha.actuate")
+
+FIRST_LOOK: Final = 0.25
+"""Seconds after an effect until the node is asked; then twice as long each time,"""
+LOOKS: Final = 40
+"""until it is asked so many times within the protocol's verify_timeout,"""
+LONGEST_PAUSE: Final = 30.0
+"""and at least every so many seconds."""
+EFFECT: Final = 600.0
+"""Seconds after which a driver that never returns is given up on; drivers bound themselves much tighter."""
+T = TypeVar("T")
+
+
+class Blocked(Exception):
+    """Neither forward nor back now; `str()` says why, and what would help."""
+
+
+class Grounds(Protocol):
+    """What the Actuator stands on: the nodes as they are declared now, and who may change them."""
+
+    async def read_back(self, key: str) -> Reading:
+        """A fresh look; `up` False also for a workload that is not declared any more."""
+        ...
+
+    def last_known(self, key: str) -> float | None:
+        """What it held of its resource when it last said so: it holds that until it says otherwise."""
+        ...
+
+    def allocation(self, key: str) -> Allocation | None: ...
+
+    def traits(self, key: str) -> Traits: ...
+
+    def driver(self, key: str) -> Driver | None: ...
+
+    def neighbours(self, node: str) -> Mapping[str, Allocation]:
+        """Everything on the node that has an allocation, by key."""
+        ...
+
+    def capacity(self, node: str) -> Mapping[str, float]: ...
+
+    def in_flight(self, node: str, apart: str) -> Mapping[str, float]:
+        """What programs other than `apart` may hold there at the most, by key."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether this process is the one writer now."""
+        ...
+
+    def paused(self, policy: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lookout:
+    grounds: Grounds
+    clock: Clock
+
+    async def objection(self, program: Program, step: Step) -> str:
+        """Why the step must not begin; "": nothing speaks against it."""
+        allocation = self.grounds.allocation(step.key)
+        if allocation is None or self.grounds.driver(step.key) is None:
+            return f"{step.key} has no allocation or no actuator any more"
+        driver = self.driver(program, step)
+        if problems := await bounded(driver.name, driver.check()):
+            return f"{step.key}: {problems[0]}"
+        reading = await self.reached(step)
+        if not reading.up:
+            return f"{step.key} cannot be read ({reading.failure_message or reading.failure})"
+        if not says(step, reading):
+            return "" if driver.conclusive else f"{step.key} does not say how much {step.resource} it has"
+        if not any(near(step, allocation, reading.allocated, each) for each in (step.before, step.after)):
+            return f"{held_words(step, reading)}, not the {step_words(step)} was planned from: somebody else changed it"
+        return await self.no_room(program, step, step.after[step.resource]) if step.grows else ""
+
+    async def reached(self, step: Step) -> Reading:
+        """A look at the workload, waiting for one that does not answer for as long as its protocol deserves."""
+        until = self.clock.monotonic() + self.grounds.traits(step.key).verify_timeout
+        pause = FIRST_LOOK
+        while True:
+            reading = await self.grounds.read_back(step.key)
+            if reading.up or self.clock.monotonic() >= until:
+                return reading
+            await self.clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def no_room(self, program: Program, step: Step, amount: float) -> str:
+        """Why there is no room for the workload to hold so much, from what every neighbour reports now; "": there is."""
+        held = {step.key: amount}
+        neighbours, apart = self.grounds.neighbours(step.node), self.grounds.in_flight(step.node, program.id)
+        others = sorted(neighbours.keys() - {step.key})
+        mine = {each.key: each for each in program.lane(step.node)}
+        for key, reading in zip(others, await asyncio.gather(*map(self.grounds.read_back, others)), strict=True):
+            resource = neighbours[key].resource
+            has = reading.allocated.get(resource) if reading.up else self.grounds.last_known(key)
+            has = _own(mine[key], neighbours[key], has) if key in mine else has
+            if has is None:
+                return f"{step.key} may not grow: how much {resource} {key} holds is not known"
+            held[key] = max(has, apart.get(key, 0.0))
+        there = Holdings(neighbours, held, {step.node: self.grounds.capacity(step.node)})
+        said = overdrawn(step.node, held, there)
+        return f"{step.key} has no room to grow: {said}" if said else ""
+
+    async def is_back(self, step: Step) -> bool:
+        allocation, reading = self.grounds.allocation(step.key), await self.grounds.read_back(step.key)
+        return bool(allocation and reading.up and is_at(step, allocation, reading.allocated, step.before))
+
+    async def missing(self, program: Program, step: Step, order: Order) -> tuple[str | None, Reading | None]:
+        """What is missing until the step's target is in force, None: nothing; and the look that says so."""
+        allocation, driver = self.grounds.allocation(step.key), self.driver(program, step)
+        if allocation is None:
+            raise Blocked(
+                f"{step.key} declares no allocation any more; declare it again, or `orcha programs reject {program.id}` "
+                "gives the program up"
+            )
+        reading = await self.grounds.read_back(step.key)
+        if not reading.up:
+            return f"{step.key} cannot be read ({reading.failure})", reading
+        tells = says(step, reading)
+        if tells and not is_at(step, allocation, reading.allocated, order.amounts):
+            return held_words(step, reading), reading
+        try:
+            missing = await bounded(driver.name, driver.verify(order))
+        except DriverError as exc:
+            return str(exc), reading
+        if missing is None and not tells and not driver.conclusive:
+            return f"{step.key} does not say how much {step.resource} it has", reading
+        return missing, reading
+
+    def patience(self, step: Step, reading: Reading, drain: float) -> float:
+        """Longer while what was asked for is configured, and work that began before still runs."""
+        patience = self.grounds.traits(step.key).verify_timeout
+        drains = self.grounds.traits(step.key).frees_when == "drained"
+        allocation, target = self.grounds.allocation(step.key), step.target
+        shrinks = (step.phase is Phase.RETURNING) == step.grows
+        if drains and shrinks and allocation and is_at(step, allocation, reading.configured, target):
+            return max(patience, drain)
+        return patience
+
+    def driver(self, program: Program, step: Step) -> Driver:
+        """Raises Blocked where there is none any more."""
+        driver = self.grounds.driver(step.key)
+        if driver is None:
+            raise Blocked(
+                f"{step.key} has no actuator any more, and program {program.id} changed it; declare it again, or "
+                f"`orcha programs reject {program.id}` gives the program up"
+            )
+        return driver
+
+
+def says(step: Step, reading: Reading) -> bool:
+    """Whether the node itself says what it has."""
+    return reading.allocated.get(step.resource) is not None
+
+
+def _own(own: Step, allocation: Allocation, has: float | None) -> float | None:
+    """What a workload of the same lane holds: its step's word where that was read back before, and more where it says so."""
+    if own.phase in {Phase.DONE, Phase.RETURNED}:
+        target = own.target[own.resource]
+        return target if has is None or near(own, allocation, {own.resource: has}, own.target) else has
+    return None if has is None else max(has, own.held)
+
+
+async def bounded(name: str, work: Awaitable[T]) -> T:
+    """What a driver gives, in bounded time; of its failures only DriverErrors come out."""
+    try:
+        async with asyncio.timeout(EFFECT):
+            return await work
+    except DriverError:
+        raise
+    except TimeoutError as exc:
+        raise NotNow(f"the driver {name} did not return within {format_duration(EFFECT)}") from exc
+    except Exception as exc:  # a driver's mistake must not leave a node half way without a word
+        log.exception("a driver failed in an unforeseen way; please report this as a bug", driver=name)
+        raise Refused(f"the driver {name} failed ({type(exc).__name__})") from exc
