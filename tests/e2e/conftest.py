@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.cluster import Cluster, running
 from tests.e2e.programs import ROOT, Program, Simulated, until
 
 
@@ -47,3 +49,11 @@ def world(start, tmp_path) -> Simulated:
     until(lambda: '"control"' in program.said() or program.process.poll() is not None, "the simulator to serve")
     lines = [json.loads(line) for line in program.said().splitlines() if line.startswith("{")]
     return Simulated(program, here, beside, {line["site"]: line["address"] for line in lines})
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    """A Kubernetes control plane for all tests of the group "kubernetes", which run in one process."""
+    tools = json.loads((ROOT / ".cache" / "tools.json").read_text())
+    with running(Path(tools["kubernetes"]["where"]), tmp_path_factory.mktemp("cluster")) as started:
+        yield started
