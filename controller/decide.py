@@ -34,7 +34,7 @@ from exporters.traits import CurveKind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from controller.model import Opportunity, Verdict, WorkloadState
+    from controller.model import Move, Opportunity, Verdict, WorkloadState
 
 _ACTING = ("Approve", "Auto")
 _GOOD = (Reason.ALLOWED, Reason.MODE_SUGGEST)
@@ -127,6 +127,15 @@ def judge(
         state=state, curves=curves, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence,
         ready_at=_ready_at(state, apart), not_considered=dict(sorted(apart.items())), circuit_open=standing.circuit_open,
     )  # fmt: skip
+
+
+def reconsider(state: State, moves: Sequence[Move]) -> tuple[Verdict, ...]:
+    """The guard's word on moves that were decided earlier, from the State as it is now (G5): one Verdict for each."""
+    state = _sorted(state)
+    standing = stand(state)
+    curves, _ = _estimate(state, standing, _expected(state))
+    empty = _stay(state, Reason.ALREADY_BEST, "asked again", {}, standing).plan
+    return guard(state, replace(empty, moves=tuple(moves)), curves, standing)
 
 
 def refit(state: State, mark: Mark = lambda _: None) -> dict[str, Curve]:

@@ -4,8 +4,8 @@ Fails closed: whatever is unknown, old or odd refuses. Called when a plan is mad
 before acting. The checks, in this order; the first that fails is the reason:
 
     everything    Paused, ModeOff, CircuitOpen, Blocked, FreezeWindow, RateLimit        (plan/standing.py)
-    a workload    ModeOff, Disconnected, Stale, Unhealthy, UnknownAllocation, Unpriced, NoHistory, OtherController,
-                  ManualChange, Protected, Hold                                         (plan/standing.py)
+    a workload    ModeOff, ProgramRunning, Disconnected, Stale, Unhealthy, UnknownAllocation, Unpriced, NoHistory, OtherController,
+                  ManualChange, Protected, Hold, Infeasible                             (plan/standing.py)
     a move        Infeasible (no such workload), Stale (made for another allocation), Bounds, DirectionFrozen,
                   StepLimit, Irreversible
     its group     UnknownAllocation, Capacity, CompanionRefused
@@ -118,6 +118,10 @@ def _show_only(bench: _Bench, group: list[Move], findings: _Findings) -> bool:
     good = [move for move in group if move.key not in refused]
     shown = [move for move in good if mode_of(state, bench.standing.workloads[move.key]) == "Suggest"]
     shows = "mode Suggest only shows it"
+    if state.spec.mode not in {"Off", "Suggest"} and any(
+        bench.standing.workloads[move.key].driver == "none" for move in shown
+    ):
+        shows = "no actuator is declared for it, so it is only shown"
     if state.learned.fallback is not None and state.spec.mode not in {"Off", "Suggest"}:
         shows = f"policy {state.policy} only suggests for now: {state.learned.fallback}"
     for move in shown:

@@ -1,7 +1,7 @@
 """Reconciler: the page that ties it together. Observe, remember, estimate, plan, guard, report; again.
 
 Level-based: every turn decides from what is, never from what changed. A step that fails is logged and tried again at
-the next turn; only a request to stop ends the loop. Nothing is changed on any node: what the guard lets pass is shown.
+the next turn; only a request to stop ends the loop. What the guard lets pass is handed to the Desk, which asks, or acts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import structlog
 
 from controller.address import StoreError
 from controller.decide import decide, refit
+from controller.desk import Desk
 from controller.history import History
 from controller.learning import newest
 from controller.manifests import Manifests
 from controller.model import Decision, State
 from controller.observe import Observation, Source
 from controller.outcomes import Outcomes, ledgers_of
+from controller.plan.standing import next_change
+from controller.plan.strategy import rises_after
 from controller.policy import AllocationPolicy
 from controller.report import kpi, views
 from controller.report.metrics import ControllerMetrics, render
@@ -43,6 +46,8 @@ SLICE = 100
 """Workloads that are worked on at a stretch in the loop's thread: ten milliseconds, so that scrapes need not wait longer."""
 
 T = TypeVar("T")
+Publish = Callable[[str, Any], None]
+"""(topic, value): told of readings, plans and verdicts as they come."""
 AskBlock = Callable[[str], Awaitable[str | None]]
 """blockWhile's expression -> why it blocks, or None (controller/observe/promql.py)."""
 
@@ -63,6 +68,10 @@ class Reconciler:
         rng: random.Random,
     ) -> None:
         self.manifests = manifests
+        self.desk: Desk | None = None
+        """Who acts; None: nobody. Set before the first turn."""
+        self.publish: Publish = lambda _topic, _data: None
+        self._rises: dict[str, int] = {}
         self.observation = Observation(at=clock.time())
         self.decisions: dict[str, Decision] = {}
         self.outcomes = Outcomes(store)
@@ -93,9 +102,9 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         with self._step("observe"):
-            self.observation = await self._source.observe()
-            async for reading in _in_slices(self.observation.fresh):
-                self._take_in(reading)
+            await self._observe()
+        if self.desk is not None:
+            self.desk.hand_over(self.outcomes)
         for policy in self.manifests.policies:
             if policy.spec.mode == "Off":
                 self.decisions.pop(policy.name, None)
@@ -103,8 +112,60 @@ class Reconciler:
                 await self._decide(policy)
             elif policy.name in self.decisions and self._is_due(policy, "estimate", policy.spec.reconcile.estimate):
                 await self._refit(policy)
+        if self.desk is not None:
+            with self._step("actuate"):
+                await self._act(self.desk)
         with self._step("report"):
             await self._remember()
+
+    async def _observe(self) -> None:
+        self.observation = await self._source.observe()
+        async for reading in _in_slices(self.observation.fresh):
+            self._take_in(reading)
+            self.publish("readings", reading)
+
+    async def _act(self, desk: Desk) -> None:
+        """What is due on the Desk. A journal that cannot be written begins nothing, and is said."""
+        if not await self._restored(desk):
+            return
+        try:
+            await desk.turn(self.outcomes.ledgers)
+        except StoreError as exc:
+            log.error("nothing was begun: the journal cannot be written", why=str(exc))
+        names = [policy.name for policy in self.manifests.policies]
+        self._metrics.paused.set(float(bool(desk.pauses)))
+        self._metrics.acting.show(names, desk.programs(), {name: self._next_change(name) for name in names})
+
+    async def _restored(self, desk: Desk) -> bool:
+        if not desk.restored and await self.outcomes.restore():
+            try:
+                await desk.restore(self.outcomes)
+            except StoreError as exc:
+                log.error("nothing is done before the journal can be read", why=str(exc))
+        return desk.restored
+
+    def _next_change(self, policy: str) -> float | None:
+        """The earliest time at which a program of it may begin; None: it may not act."""
+        decision = self.decisions.get(policy)
+        return None if decision is None else next_change(decision.state)
+
+    async def look(self, policy: str, keys: Iterable[str]) -> State | None:
+        """The State of one policy as it is now, with a fresh look at these workloads (G5)."""
+        found = next((each for each in self.manifests.policies if each.name == policy), None)
+        if found is None:
+            return None
+        known = [key for key in keys if key in self._source.watched]
+        await asyncio.gather(*(self._source.read_back(key) for key in known))
+        await self._observe()
+        expression = found.spec.limits.block_while
+        state = self.outcomes.remember(
+            await self._state(found, await self._ask_block(expression) if expression else None)
+        )
+        return self._paced(state)
+
+    def _paced(self, state: State) -> State:
+        state = replace(state, rises=self._rises.get(state.policy, 0))
+        return self.desk.pace(state) if self.desk is not None else state
 
     def _take_in(self, reading: Reading) -> None:
         watched = self._source.watched.get(reading.key)
@@ -118,14 +179,28 @@ class Reconciler:
         state = await self._state(policy, await self._ask_block(expression) if expression else None)
         if await self.outcomes.restore():
             state = await asyncio.to_thread(self.outcomes.catch_up, state)
+        state = self._paced(state)
         decision = await asyncio.to_thread(decide, state, self._timed())
+        self._rises[policy.name] = 0 if _acts(decision) else rises_after(state.rises, decision.verdicts)
         self._metrics.count(decision)
         shown = self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
         self.outcomes.show(shown)
         await asyncio.to_thread(self._scores.decided, shown)
         self._postpone(policy, "estimate", policy.spec.reconcile.estimate)  # its curves are as new as the decision
         await self._show(decision)
+        self.publish("plans", shown)
+        for verdict in shown.verdicts:
+            self.publish("verdicts", verdict)
+        if self.desk is not None and self.desk.restored:
+            with self._step("sequence"):
+                await self._propose(self.desk, shown)
         log.info(decision.sentence, policy=policy.name, reason=str(decision.reason))
+
+    async def _propose(self, desk: Desk, decision: Decision) -> None:
+        try:
+            await desk.consider(decision)
+        except StoreError as exc:
+            log.error("nothing was proposed: the journal cannot be written", why=str(exc))
 
     async def _refit(self, policy: AllocationPolicy) -> None:
         """Between two decisions: what one more step is worth now, shown beside the plan that stands."""
@@ -139,7 +214,8 @@ class Reconciler:
         movable = movable_on(nodes, watched)
         past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
         memory = await self._history.memory(key for key, known in past.items() if known is not None)
-        return await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, memory=memory, blocked=blocked)
+        state = await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, memory=memory, blocked=blocked)
+        return state if self.desk is None else self.desk.see(state)
 
     async def _render(self) -> None:
         nodes = [node_state(node) for node in self.manifests.nodes]
@@ -174,6 +250,8 @@ class Reconciler:
     def replace(self, manifests: Manifests) -> None:
         """New manifests are in force: decide anew at the next turn."""
         self.manifests = manifests
+        if self.desk is not None:
+            self.desk.declare(manifests.policies)
         self._due.clear()
         names = {policy.name for policy in manifests.policies}
         self.decisions = {name: decision for name, decision in self.decisions.items() if name in names}
@@ -227,6 +305,10 @@ class Reconciler:
             self.observation, self._source.watched, tuple(self.decisions.values()), version=version, manifests=reloads,
             ledgers=self.outcomes.ledgers,
         )  # fmt: skip
+
+
+def _acts(decision: Decision) -> bool:
+    return any(verdict.allowed for verdict in decision.verdicts)
 
 
 async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:

@@ -153,6 +153,13 @@ class WorkloadState:
     manual_change_at: float | None = None
     """When an allocation was seen that orcha did not set; None: none, or released."""
     driver: str = "dry_run"
+    """Who would change it; "none": nobody can, so it is only shown what would be better."""
+    in_flight: float | None = None
+    """The most of its resource that a program which is not over may have it hold; None: none touches it."""
+    program: str = ""
+    """That program, and how far it has come, as a clause."""
+    infeasible: str = ""
+    """Why orcha does not try to move it for a while: it tried, and that failed. A sentence with the time; "": it does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,6 +291,8 @@ class Reason(StrEnum):
     NO_PAYBACK = "NoPayback"
     LOW_CONFIDENCE = "LowConfidence"
     INFEASIBLE = "Infeasible"
+    PROGRAM_RUNNING = "ProgramRunning"
+    """A program that is not over changes it, or waits to be judged."""
     RISE_PENDING = "RisePending"
     """riseAnalyses: a rise must show in more analyses before it counts."""
     ALREADY_BEST = "AlreadyBest"

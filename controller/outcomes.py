@@ -128,18 +128,37 @@ class Outcomes:
         self._keep(ledger)
         return self._remembering(state, ledger)
 
+    def remember(self, state: State) -> State:
+        """The State with all that is remembered, and nothing new seen in it: for a second look."""
+        return self._remembering(state, self.ledgers.get(state.policy) or Ledger(state.policy))
+
     def show(self, decision: Decision) -> None:
         """What people see from now on, and may follow."""
         self._shown[decision.plan.policy] = decision
 
     def begin(self, program: Trial) -> None:
-        """A program that orcha itself carries out: to be called with the promise, before anything is changed."""
+        """What orcha itself did: to be called once it is in force."""
         ledger = self.ledgers.get(program.policy) or Ledger(program.policy)
         for part in program.parts:
-            known = self._changes.get(part.key, Change())
-            self._note(part.key, replace(known, last_moved=part.at, expected=part.to, resource=part.resource))
-            self._sightings.pop(part.key, None)
+            self.settle(part.key, part.resource, part.to, part.at)
         self._keep(ledger.promise(program))
+
+    def settle(self, key: str, resource: str, amount: float, at: float) -> None:
+        """Orcha itself brought a workload to this amount at that time."""
+        known = self._changes.get(key, Change())
+        self._note(key, replace(known, last_moved=at, manual_change_at=None, expected=amount, resource=resource))
+        self._sightings.pop(key, None)
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        """Their owner lets orcha move again what a person changed by hand."""
+        for key in keys:
+            if key in self._changes:
+                self._note(key, replace(self._changes[key], manual_change_at=None))
+
+    @property
+    def changes(self) -> Mapping[str, Change]:
+        """Key -> what is known of its changes."""
+        return self._changes
 
     def reset(self, policy: str, now: float) -> None:
         """The owner takes a policy's fallback to Suggest off."""
@@ -155,7 +174,7 @@ class Outcomes:
         found = []
         for workload in state.workloads:
             held, reading = known_allocation(workload), _good(workload)
-            if workload.allocation is None or held is None or reading is None:
+            if workload.allocation is None or held is None or reading is None or workload.in_flight is not None:
                 continue
             expected = self._expected(workload, workload.allocation.resource, held)
             before, noticed = self._sightings.get(workload.key), NOTICED * workload.allocation.step
@@ -235,7 +254,7 @@ class Outcomes:
             for key, sighting in self._sightings.items()
             if key in self._changes
         }
-        own = [each.at for each in ledger.programs if each.kind is not Kind.MANUAL]
+        own = [each.at for each in ledger.programs if each.kind is Kind.FOLLOWED]
         return remembering(state, self._changes | unsettled, ledger.learned(state.now), own)
 
     def _keep(self, ledger: Ledger) -> None:

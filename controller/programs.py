@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from pydantic import ConfigDict
 
-from controller.promises import Promise
+from controller.promises import Promise, Trial
 
 _STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 """What is read back from a store is refused where it is not what was written."""
@@ -182,10 +182,8 @@ class Program:
     """Who decided on it last."""
     said: str = ""
     """What its state is about, for people: why it is blocked, void, rolled back."""
-    promise: Promise | None = None
-    """What it is to bring, as its plan said; None: nothing was promised."""
-    horizon: float = 0.0
-    """Seconds over which its gain was reckoned."""
+    trial: Trial | None = None
+    """What it is to bring, as its plan said, to be judged once it is applied; None: nothing was promised."""
     expires: float | None = None
     """When nobody's word counts any more; None: it does not wait for one."""
     began: float | None = None
@@ -197,6 +195,22 @@ class Program:
     stage: Stage | None = None
     of: str = ""
     """The program that it undoes, or goes on from."""
+    back: bool = False
+    """Whether a person asked for its way back: then neither a pause nor rollback.automatic stands in the way."""
+
+    @property
+    def promise(self) -> Promise | None:
+        return self.trial.promise if self.trial else None
+
+    @property
+    def horizon(self) -> float:
+        """Seconds over which its gain was reckoned; 0: none was."""
+        return max((part.horizon for part in self.trial.parts), default=0.0) if self.trial else 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a person wants it done, pause or not."""
+        return self.back or self.cause in {Cause.ROLLBACK, Cause.RELEASE}
 
     @property
     def nodes(self) -> tuple[str, ...]:

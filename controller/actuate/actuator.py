@@ -181,7 +181,7 @@ class Actuator:
         """Make it durable that the step goes back."""
         await self._clear()
         why = next(each.failure for each in self.program.lane(step.node) if each.failure)
-        if not self.ways.automatic and not self.program.of:
+        if not self.ways.automatic and not self.program.back:
             raise Blocked(
                 f"{why}; rollback.automatic is false: `orcha programs rollback {self.program.id}` takes back what was "
                 "done, `orcha programs reject` leaves it as it is"
@@ -258,7 +258,7 @@ class Actuator:
 
     async def _clear(self) -> None:
         """Wait out a pause. Raises Lost where this is not the writer."""
-        while self.grounds.paused(self.program.policy):
+        while self.grounds.paused(self.program.policy) and not self.program.wanted:
             await self.clock.sleep(1.0)
         if not self.grounds.holds():
             raise Lost(f"the Lease is lost; program {self.program.id} is the next writer's")
@@ -298,8 +298,8 @@ class Actuator:
         self.told(program, record)
 
 
-def begins_back(program: Program, why: str) -> Program:
-    """The program with every lane that has something in force going back: a person asked for it."""
+def begins_back(program: Program, why: str, *, asked: bool) -> Program:
+    """The program with every lane that has something in force going back. `asked`: because a person wants it."""
     steps = []
     for node in program.nodes:
         lane = program.lane(node)
@@ -307,4 +307,4 @@ def begins_back(program: Program, why: str) -> Program:
             steps += [failed(step, why) if step.phase is Phase.WAITING else step for step in lane]
         else:
             steps += [failed(lane[0], why), *lane[1:]]
-    return replace(program, steps=tuple(steps), of=program.of or program.id)
+    return replace(program, steps=tuple(steps), back=program.back or asked)

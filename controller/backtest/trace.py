@@ -109,7 +109,7 @@ def traced(
 def workload_of(item: Watched) -> WorkloadState:
     return WorkloadState(
         key=item.key, node=item.node, protocol=item.protocol, traits=item.traits, allocation=item.allocation,
-        reading=None, last_good=None, stale_after=item.stale_after, watts=item.watts, mode=item.mode, driver=item.driver,
+        reading=None, last_good=None, stale_after=item.stale_after, watts=item.watts, mode=item.mode,
     )  # fmt: skip
 
 

@@ -46,6 +46,14 @@ def known_allocation(workload: WorkloadState) -> float | None:
     return None
 
 
+def held_allocation(workload: WorkloadState) -> float | None:
+    """The most that it may hold now: what it last reported, or more where a program is on its way."""
+    known = known_allocation(workload)
+    if workload.in_flight is None:
+        return known
+    return workload.in_flight if known is None else max(known, workload.in_flight)
+
+
 def finite(value: float | None) -> float | None:
     """A figure that can be true: a number, not negative, not absurd (no real one in base units is above 1e18)."""
     return value if value is not None and 0 <= value <= _POSSIBLE else None

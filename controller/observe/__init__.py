@@ -58,6 +58,10 @@ class Source(Protocol):
         """Collect what is due, and wait at most `patience` seconds for it."""
         ...
 
+    def last_good(self, key: str) -> Reading | None:
+        """The newest look at one workload that gave a reading."""
+        ...
+
     async def read_back(self, key: str) -> Reading:
         """A fresh look at one workload, never cached."""
         ...

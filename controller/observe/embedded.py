@@ -21,6 +21,7 @@ from exporters.settings import Prices
 
 PRICE_LOOK = 5.0
 """Seconds between looks at which prices are due; each source has its own, much longer, interval."""
+DRIVERS = ("dry_run", "kubernetes", "command", "webhook", "handout")
 KEPT = 100_000
 """Looks kept for the next observation, should the loop stand still."""
 
@@ -45,10 +46,9 @@ def watched_of(workloads: Iterable[Workload]) -> dict[str, Watched]:
 
 
 def driver_of(workload: Workload) -> str:
-    """The name of the driver that its owner chose; dry_run where none was."""
+    """The name of the driver that its owner chose; none where none was."""
     actuator = workload.spec.actuator
-    chosen = [name for name in ("kubernetes", "command", "webhook", "handout") if actuator and getattr(actuator, name)]
-    return chosen[0] if chosen else "dry_run"
+    return next((name for name in DRIVERS if actuator and getattr(actuator, name)), "none")
 
 
 class Embedded:
@@ -139,6 +139,9 @@ class Embedded:
             last_good=dict(self._poller.last_good),
             complete=self._poller.tried_all,
         )
+
+    def last_good(self, key: str) -> Reading | None:
+        return self._poller.last_good.get(key)
 
     async def read_back(self, key: str) -> Reading:
         return await self._poller.read_back(key)

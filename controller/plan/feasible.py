@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from controller.estimate.readings import known_allocation
+from controller.estimate.readings import held_allocation
 from controller.plan.limits import SLACK, needs
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ Place = tuple[str, str]
 
 def allocations(workloads: Iterable[WorkloadState]) -> dict[str, float | None]:
     """What each workload that has an allocation holds, by key (None: not known)."""
-    return {w.key: known_allocation(w) for w in workloads if w.allocation is not None}
+    return {w.key: held_allocation(w) for w in workloads if w.allocation is not None}
 
 
 def unknown_places(workloads: Iterable[WorkloadState]) -> dict[Place, str]:
     """Where nobody can say what is free, and the first workload that does not say what it holds."""
     places: dict[Place, str] = {}
     for workload in workloads:
-        if workload.allocation is not None and known_allocation(workload) is None:
+        if workload.allocation is not None and held_allocation(workload) is None:
             for resource in needs(workload.allocation):
                 places.setdefault((workload.node, resource), workload.key)
     return places

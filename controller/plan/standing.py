@@ -3,8 +3,8 @@
 In this order; the first that holds is the reason:
 
     everything    Paused, ModeOff, CircuitOpen, Blocked, FreezeWindow, RateLimit
-    a workload    ModeOff, Disconnected, Stale, Unhealthy, UnknownAllocation, Unpriced, NoHistory, OtherController,
-                  ManualChange, Protected, Hold
+    a workload    ModeOff, ProgramRunning, Disconnected, Stale, Unhealthy, UnknownAllocation, Unpriced, NoHistory, OtherController,
+                  ManualChange, Protected, Hold, Infeasible
 """
 
 from __future__ import annotations
@@ -77,11 +77,13 @@ def stand(state: State) -> Standing:
 
 
 def mode_of(state: State, workload: WorkloadState) -> Mode:
-    """The stricter of the policy's and the workload's own; none acts while what the policy did has not paid."""
-    if workload.mode is None and state.learned.fallback is None:
+    """The stricter of the policy's and the workload's own; none acts while what the policy did has not paid, or where no
+    actuator is declared.
+    """
+    if workload.mode is None and state.learned.fallback is None and workload.driver != "none":
         return state.spec.mode
     modes = [state.spec.mode, workload.mode or state.spec.mode]
-    if state.learned.fallback is not None:
+    if state.learned.fallback is not None or workload.driver == "none":
         modes.append("Suggest")
     return min(modes, key=MODES.index)
 
@@ -144,6 +146,8 @@ def _unsound(workload: WorkloadState, state: State) -> bool:
 def _of_workload(state: State, workload: WorkloadState) -> Why | None:
     if mode_of(state, workload) == "Off":
         return Reason.MODE_OFF, f"{workload.key} is in mode Off"
+    if workload.in_flight is not None:
+        return Reason.PROGRAM_RUNNING, f"{workload.key} {workload.program}"
     return unfit(workload, state.now, state.spec.limits) or _foreign_hand(workload) or _resting(state, workload)
 
 
@@ -155,7 +159,7 @@ def _foreign_hand(workload: WorkloadState) -> Why | None:
         when = clock(workload.manual_change_at)
         return (
             Reason.MANUAL_CHANGE,
-            f"{workload.key} was changed by hand at {when}; `orcha release` gives it back to orcha",
+            f"{workload.key} was changed by hand at {when}; `orcha resume {workload.key}` lets orcha move it again",
         )
     return None
 
@@ -171,7 +175,43 @@ def _resting(state: State, workload: WorkloadState) -> Why | None:
         if not since >= hold:
             moved = format_duration(max(0.0, since)) if math.isfinite(since) else "an unknown time"
             return Reason.HOLD, f"{workload.key} was moved {moved} ago; it is held for {format_duration(hold)}"
+    if workload.infeasible:
+        return Reason.INFEASIBLE, workload.infeasible
     return None
+
+
+def next_change(state: State) -> float | None:
+    """The earliest time at which a program may begin, as far as holds, protections, windows and the rate tell; None: not
+    before somebody changes something.
+    """
+    if state.paused or state.spec.mode in {"Off", "Suggest"} or state.learned.fallback is not None:
+        return None
+    times = [_free_at(state, w) for w in state.workloads if w.allocation is not None]
+    known = [at for at in times if at is not None]
+    if not known:
+        return None
+    at = max(state.now, min(known))
+    if state.programs_last_hour >= state.spec.limits.max_programs_per_hour and state.last_program_at is not None:
+        at = max(at, state.last_program_at + 3600.0 / max(1, state.spec.limits.max_programs_per_hour))
+    for window in state.spec.limits.freeze_windows:
+        if is_open(window, at):
+            at = closes_at(window, at) or at
+    return at
+
+
+def _free_at(state: State, workload: WorkloadState) -> float | None:
+    """When nothing that passes by itself keeps one workload any more."""
+    if workload.manual_change_at is not None or workload.in_flight is not None or mode_of(state, workload) in _STILL:
+        return None
+    at = state.now
+    if workload.allocation is not None and workload.allocation.protect_until is not None:
+        at = max(at, workload.allocation.protect_until.timestamp())
+    if workload.last_moved is not None:
+        at = max(at, workload.last_moved + state.spec.limits.hold)
+    return at
+
+
+_STILL = ("Off", "Suggest")
 
 
 def last_rate(workload: WorkloadState) -> float:

@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 
 from controller.model import Decision, NodeState, Reason
 from controller.policy import MODES
+from controller.report.acting import ActingMetrics
 
-STEPS = ("observe", "estimate", "plan", "guard", "report")
+STEPS = ("observe", "estimate", "plan", "guard", "sequence", "actuate", "report")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _EOF = b"# EOF\n"
 
@@ -206,7 +207,8 @@ class ControllerMetrics:
             "orcha_manifest_reload_timestamp_seconds", "When manifests last came into force.", registry=registry
         )
         self.manifest = Gauge("orcha_manifest_info", "The manifests in force.", ["sha256"], registry=registry)
-        self.paused = Gauge("orcha_paused", "1 an operator has paused every move.", registry=registry)
+        self.paused = Gauge("orcha_paused", "1 an operator has paused a policy or all of them.", registry=registry)
+        self.acting = ActingMetrics(registry)
         self.state_ok = Gauge(
             "orcha_state_write_success",
             "1 the last write to the state succeeded, 0 it is kept and tried again.",
@@ -227,6 +229,7 @@ class ControllerMetrics:
         for policy, reason in list(self.verdicts._metrics):  # noqa: SLF001 the library offers no list of its children
             if policy not in wanted:
                 self.verdicts.remove(policy, reason)
+        self.acting.policies(wanted)
         for name in wanted:
             for reason in Reason:
                 self.verdicts.labels(name, str(reason))

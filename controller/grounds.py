@@ -1,0 +1,113 @@
+"""What acting stands on: the nodes as they are declared and read now, a driver for each workload, and who may act.
+
+Made for `orcha run` from the manifests and the source; replaced with them. Of workloads that are only pretended to be
+changed (dry_run), what was pretended lies over what is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from controller.actuate.dry_run import DryRun, laid_over, seen
+from controller.approvals import flights
+from controller.programs import OVER, Amounts, Program
+from exporters.reading import Connection, Reading
+from exporters.traits import Traits
+
+if TYPE_CHECKING:
+    from controller.actuate.driver import Driver
+    from controller.model import State
+    from controller.observe import Source, Watched
+    from exporters.nodes import Allocation, Node
+
+DriverFor = Callable[[str, "Amounts | None"], "Driver | None"]
+"""A workload's key, and what it was brought to before -> a new driver as its manifest says; None: none is declared."""
+
+
+class World:
+    """Grounds (actuate/looking.py) over a running controller."""
+
+    def __init__(self, source: Source, driver_for: DriverFor, *, holds: Callable[[], bool]) -> None:
+        self._source, self._driver_for, self._holds = source, driver_for, holds
+        self._capacity: dict[str, Mapping[str, float]] = {}
+        self._drivers: dict[str, tuple[Watched, Driver | None]] = {}
+        self.brought: Callable[[str], Amounts | None] = lambda _key: None
+        """What orcha last brought a workload to, as far as is known; the Desk's."""
+        self.programs: Mapping[str, Program] = {}
+        """Those that are not over; the Desk's."""
+        self.pauses: frozenset[str] = frozenset()
+        """Policies that are paused; "*": all of them. The Desk's."""
+
+    def declare(self, nodes: Iterable[Node]) -> None:
+        """The manifests in force."""
+        self._capacity = {node.name: node.spec.capacity for node in nodes}
+
+    async def read_back(self, key: str) -> Reading:
+        if key not in self._source.watched:
+            node, _, name = key.partition("/")
+            said = "it is not declared any more"
+            return Reading(
+                node, name, "", 0.0, up=False, failure="gone", failure_message=said, connection=Connection.FAILED
+            )
+        return self._seen(await self._source.read_back(key))
+
+    def _seen(self, reading: Reading) -> Reading:
+        """As if what was pretended were so; with what is said to be there at the begin, where the node cannot say."""
+        watched, told = self._source.watched.get(reading.key), self._told(reading.key)
+        if watched is None or watched.allocation is None or not reading.up:
+            return reading
+        return laid_over(reading, told) or reading if told else reading
+
+    def _told(self, key: str) -> Mapping[str, float] | None:
+        known = self._drivers.get(key)
+        return known[1].amounts if known and isinstance(known[1], DryRun) else None
+
+    def seen(self, state: State) -> State:
+        """The State as it would be had everything pretended been done."""
+        return seen(state, {w.key: amounts for w in state.workloads if (amounts := self._told(w.key))})
+
+    def last_known(self, key: str) -> float | None:
+        reading, watched = self._source.last_good(key), self._source.watched.get(key)
+        if reading is None or watched is None or watched.allocation is None:
+            return None
+        return self._seen(reading).allocated.get(watched.allocation.resource)
+
+    def allocation(self, key: str) -> Allocation | None:
+        watched = self._source.watched.get(key)
+        return watched.allocation if watched else None
+
+    def traits(self, key: str) -> Traits:
+        watched = self._source.watched.get(key)
+        return watched.traits if watched else Traits()
+
+    def driver(self, key: str) -> Driver | None:
+        """The one of this workload, the same one while its manifest is the same."""
+        watched = self._source.watched.get(key)
+        if watched is None:
+            return None
+        known = self._drivers.get(key)
+        if known is None or known[0] != watched:
+            self._drivers[key] = known = (watched, self._driver_for(key, self.brought(key)))
+        return known[1]
+
+    def neighbours(self, node: str) -> Mapping[str, Allocation]:
+        return {key: w.allocation for key, w in self._source.watched.items() if w.node == node and w.allocation}
+
+    def capacity(self, node: str) -> Mapping[str, float]:
+        return self._capacity.get(node, {})
+
+    def in_flight(self, node: str, apart: str) -> Mapping[str, float]:
+        others = [each for each in self.programs.values() if each.id != apart and each.state not in OVER]
+        return {key: most for key, (most, _) in flights(others).items() if key.partition("/")[0] == node}
+
+    def holds(self) -> bool:
+        return self._holds()
+
+    def paused(self, policy: str) -> bool:
+        return not self.pauses.isdisjoint({policy, "*"})
+
+    async def close(self) -> None:
+        drivers = [driver for _, driver in self._drivers.values() if driver is not None]
+        await asyncio.gather(*(driver.close() for driver in drivers), return_exceptions=True)
