@@ -7,7 +7,7 @@ in `documents.py` and, for the controller, in `controller/manifests.py`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -20,6 +20,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -171,41 +173,108 @@ class DryRun(Model):
     """Changes nothing; remembers what it was told, so that later moves see earlier ones."""
 
 
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+"""Namespaces and containers: lower case letters, digits and '-', at most 63 characters."""
+
+DnsSubdomain = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253),
+]
+"""Objects: labels with '.' between them."""
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=253)]
+
+
 class Kubernetes(Model):
-    """Sets an object's container; see docs/manifests.md for placeholders."""
+    """Sets fields of one container of an object in Kubernetes, and no others (docs/kubernetes.md). A format is text with
+    placeholders of amounts, such as {cpu} or {storage:B}.
+    """
 
     kind: Literal["StatefulSet", "Deployment", "Pod"]
-    namespace: Name
-    name: Name
-    container: Name
-    env: dict[str, str] = {}
+    """Of a Pod only resources can be set, in place; name what owns the Pod where something does."""
+    namespace: DnsLabel
+    """Where the object is."""
+    name: DnsSubdomain
+    """Of the object."""
+    container: DnsLabel
+    """Of the container in it."""
+    env: dict[EnvName, str] = {}
+    """Variables and the format of each."""
     args: list[str] = []
+    """Flags and their formats, "--flag=FORMAT" or "--flag" and then "FORMAT"; all other arguments stay as they are."""
     resources: list[Literal["cpu", "memory"]] = []
+    """Which of its requests and limits follow the amounts."""
     replicas: str | None = None
+    """The format of how many; not where a second process of one identity does harm (storj, streamr)."""
     take_ownership: bool = False
+    """Whether the first change may take these fields from who owns them (Helm, kubectl, Argo CD)."""
+
+    @field_validator("args")
+    @classmethod
+    def _flags(cls, args: list[str]) -> list[str]:
+        flag = False
+        for text in args:
+            if flag and not text.startswith("-"):
+                flag = False
+            elif flag or not text.startswith("-") or not text.strip("-="):
+                raise ValueError(
+                    f"{text!r} is no flag with its format; write --flag={{cpu}}, or --flag and then {{cpu}}"
+                )
+            else:
+                flag = "=" not in text
+        if flag:
+            raise ValueError(f"{args[-1]!r} has no format; write {args[-1]}={{cpu}}, or {{cpu}} after it")
+        return args
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> Self:
+        if not (self.env or self.args or self.resources or self.replicas is not None):
+            raise ValueError("nothing is set: name env, args, resources or replicas")
+        if self.kind == "Pod" and (self.env or self.args or self.replicas is not None):
+            raise ValueError(
+                "a running Pod only takes resources: name the StatefulSet or Deployment for env, args and replicas"
+            )
+        if len(set(self.resources)) < len(self.resources):
+            raise ValueError("resources names one twice; name each once")
+        return self
 
 
 class Verify(Model):
+    """How to see that the command took effect, where the node itself cannot say."""
+
     argv: list[str] = Field(min_length=1)
+    """Exit code 0: the amounts are in force; any other: not yet, and the last line that it writes says why."""
 
 
 class Command(Model):
+    """Runs a program with the amounts among its arguments, without a shell; see docs/drivers.md."""
+
     argv: list[str] = Field(min_length=1)
+    """The program and its arguments, each with placeholders such as {cpu}, {memory:GiB} or {storage:TB}; no secrets."""
     verify: Verify | None = None
-    timeout: Duration = 60.0
+    """Only needed where the node does not report what it was given."""
+    timeout: Annotated[Duration, AfterValidator(_longer_than_nothing)] = 60.0
+    """After which it is ended, with everything it started; at most 9m."""
 
 
 class Webhook(Model):
+    """Posts the amounts, signed, to an address of yours; see docs/drivers.md."""
+
     url: str
+    """Where to post: https://HOST/PATH, without user, password or query."""
     secret_file: str
+    """Name of the file with the secret that signs each call (HMAC-SHA256)."""
 
 
 class Handout(Model):
     """Writes what a person must sign or do, and waits for the read-back."""
 
+    signer: str | None = None
+    """Address of the wallet that will sign, for the preview; default: the owner, as the protocol knows him."""
+
 
 class Actuator(Model):
-    """Exactly one driver."""
+    """Exactly one driver: what sets the allocation (docs/drivers.md)."""
 
     dry_run: DryRun | None = None
     kubernetes: Kubernetes | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from exporters.actuator_rules import actuator_rules, no_pretence_beside_acts
 from exporters.documents import Path_, tell
 from exporters.nodes import Allocation, Node, WorkloadSpec
 from exporters.quantity import format_quantity
@@ -16,7 +16,6 @@ from exporters.traits import CurveKind, Traits
 
 Told = Iterator[tuple[Path_, str]]
 BINARY = ("memory", "storage")
-_PLACEHOLDER = re.compile(r"\{([a-z]+(?:/[A-Za-z0-9._-]+)?)(?::[A-Za-z]+)?\}")
 
 
 class Declares(Protocol):
@@ -37,9 +36,11 @@ def node_rules(protocols: Mapping[str, Declares]) -> Any:
         for name, spec in node.spec.workloads.items():
             here: Path_ = ("spec", "workloads", name)
             yield from workload_rules(here, spec, protocols)
+            yield from actuator_rules(here, spec)
             if spec.allocation:
                 yield from allocation_rules((*here, "allocation"), spec, node)
         yield from minima_fit(node)
+        yield from no_pretence_beside_acts(node)
 
     return rules
 
@@ -55,13 +56,6 @@ def workload_rules(here: Path_, spec: WorkloadSpec, protocols: Mapping[str, Decl
             (*here, "endpoint"),
             "holds a ? or #; write http://HOST:PORT, and put a key into a file named under credentials",
         )
-    drivers = [
-        name
-        for name in ("dry_run", "kubernetes", "command", "webhook", "handout")
-        if spec.actuator and getattr(spec.actuator, name)
-    ]
-    if spec.actuator and len(drivers) != 1:
-        yield (*here, "actuator"), "name exactly one driver: dryRun, kubernetes, command, webhook or handout"
     if spec.protocol not in protocols:
         yield (*here, "protocol"), f"there is no protocol {spec.protocol!r}; there are {', '.join(sorted(protocols))}"
         return
@@ -129,29 +123,9 @@ def allocation_rules(here: Path_, spec: WorkloadSpec, node: Node) -> Told:
             )
     if resource in allocation.with_:
         yield (*here, "with", resource), f"{resource} is the allocation's own resource; leave it out of with"
-    yield from companions_are_set(here, spec, allocation)
-
-
-def companions_are_set(here: Path_, spec: WorkloadSpec, allocation: Allocation) -> Told:
-    """Every `with` resource is set by the driver or listed in `reserve`."""
     for i, name in enumerate(allocation.reserve):
         if name not in allocation.with_:
             yield (*here, "reserve", i), f"{name} is not in with; list only resources that go along"
-    actuator = spec.actuator
-    if actuator is None or actuator.dry_run or actuator.handout or actuator.webhook:
-        return
-    words: list[str] = []
-    if actuator.command:
-        words = list(actuator.command.argv)
-    if actuator.kubernetes:
-        words = [
-            *actuator.kubernetes.env.values(),
-            *actuator.kubernetes.args,
-            *(f"{{{name}}}" for name in actuator.kubernetes.resources),
-        ]
-    placed = {found for word in words for found in _PLACEHOLDER.findall(word)}
-    for name in sorted(set(allocation.with_) - set(allocation.reserve) - placed):
-        yield (*here, "with", name), f"no part of the actuator sets {name}; use {{{name}}} there, or list it in reserve"
 
 
 def minima_fit(node: Node) -> Told:

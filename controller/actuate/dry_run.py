@@ -1,15 +1,18 @@
 """The driver `dry_run`: changes nothing, and remembers what it was told, so that later moves see earlier ones.
 
-It has the verbs of every driver: check, read, apply, verify, undo. Targets are absolute amounts per resource, in base
-units, companions included; a key names one effect, so that the same effect issued twice happens once.
+`amounts` is what it was last told. `seen` lays what all of them were told over a State, for the next plan to start from.
+A token names one effect, so that the same effect issued twice happens once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from controller.actuate.driver import Refused
+from controller.programs import Amounts, Order
+from exporters.placeholders import CannotFill, words_of
 
 if TYPE_CHECKING:
     from controller.model import State, WorkloadState
@@ -19,95 +22,91 @@ _TOLERANCE = 1e-9
 """Relative: amounts in float64 that differ by less are the same amount."""
 
 
-class KeyReused(ValueError):
-    """One key was issued with two different targets: a mistake in whoever issues it, never repaired silently."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """The newest effect on one workload, and what stood before it."""
-
-    key: str
-    target: Mapping[str, float]
-    before: Mapping[str, float]
-    undone: bool = False
+class KeyReused(Refused):
+    """One token was issued with two different amounts: a mistake in whoever issues it, never repaired silently."""
 
 
 class DryRun:
-    """Keeps one entry for each workload that it was told about; what an older key changed cannot be undone any more."""
+    """Pretends to change one workload. `amounts`: what it was told before a restart, where that is known."""
 
-    def __init__(self) -> None:
-        self._told: dict[str, _Told] = {}
+    name = "dry_run"
+    conclusive = True
+    reversible = True
 
-    async def check(self, workload: WorkloadState) -> tuple[str, ...]:
-        """Sentences on what would keep a change from holding; none where there is nothing."""
-        if workload.allocation is None:
-            return (f"{workload.key} declares no allocation: there is nothing to change",)
+    def __init__(self, key: str, amounts: Amounts | None = None) -> None:
+        self._key = key
+        self._amounts = dict(amounts) if amounts is not None else None
+        self._newest: Order | None = None
+        """The last effect, an undo among them."""
+
+    @property
+    def amounts(self) -> Amounts | None:
+        """What the workload would have, as last told; None: nothing, it has what the node reports."""
+        return self._amounts
+
+    async def check(self) -> tuple[str, ...]:
+        """Nothing keeps it from pretending."""
         return ()
 
-    async def read(self, workload: WorkloadState) -> Mapping[str, float]:
-        """What it would have now: as last told, over what the node last reported."""
-        return self._overlaid(workload.key, _reported(workload))
+    async def read(self) -> Mapping[str, Any]:
+        return {"told": self._amounts}
 
-    async def apply(self, workload: WorkloadState, target: Mapping[str, float], key: str) -> None:
-        """Remember the target. Raises KeyReused, and ValueError for an amount that cannot be."""
-        if odd := sorted(name for name, value in target.items() if not (math.isfinite(value) and value >= 0)):
-            raise ValueError(f"{workload.key} cannot be given {target[odd[0]]} of {odd[0]}")
-        told = self._told.get(workload.key)
-        if told is not None and told.key == key:
-            if not _equal(told.target, target):
-                raise KeyReused(
-                    f"{key} of {workload.key} was issued for {dict(told.target)} before and for {dict(target)} now"
-                )
-            self._told[workload.key] = replace(told, undone=False)
-            return
-        before = await self.read(workload)
-        self._told[workload.key] = _Told(key, dict(target), before)
+    async def apply(self, order: Order) -> None:
+        """Remember the amounts. Raises KeyReused, and Refused for an amount that cannot be."""
+        self._take(order)
+        self._amounts = dict(order.amounts)
 
-    async def verify(self, workload: WorkloadState, target: Mapping[str, float]) -> bool:
-        """Whether it would now have what was asked for."""
-        has = await self.read(workload)
-        return all(name in has and _close(has[name], value) for name, value in target.items())
+    async def verify(self, order: Order) -> str | None:
+        if self._newest is not None and _equal(self._newest.amounts, order.amounts):
+            return None
+        if self._amounts is not None and _equal(self._amounts, order.amounts):
+            return None
+        return f"the dry run of {self._key} was not told {_shown(order.amounts)} yet"
 
-    async def undo(self, workload: WorkloadState, key: str) -> bool:
-        """Go back to what stood before the effect of that key; False where another came after it, or there was none."""
-        told = self._told.get(workload.key)
-        if told is None or told.key != key:
-            return False
-        self._told[workload.key] = replace(told, undone=True)
-        return True
+    async def undo(self, order: Order, stood: Mapping[str, Any]) -> None:
+        """Remember again what it was told before; nothing, where that was nothing. Raises as `apply` does."""
+        self._take(order)
+        told = stood.get("told")
+        self._amounts = dict(told) if told is not None else None
 
-    def seen(self, state: State) -> State:
-        """The State as it would be had everything told been done: what the next plan of a dry run starts from."""
-        return replace(state, workloads=tuple(self._seen(workload) for workload in state.workloads))
+    async def close(self) -> None:
+        """It holds nothing open."""
 
-    def _seen(self, workload: WorkloadState) -> WorkloadState:
-        if workload.key not in self._told:
-            return workload
-        return replace(workload, reading=self._read_as(workload.reading), last_good=self._read_as(workload.last_good))
-
-    def _read_as(self, reading: Reading | None) -> Reading | None:
-        if reading is None or not reading.up:
-            return reading
-        return replace(reading, allocated=self._overlaid(reading.key, reading.allocated))
-
-    def _overlaid(self, key: str, reported: Mapping[str, float]) -> dict[str, float]:
-        told = self._told.get(key)
-        if told is None:
-            return dict(reported)
-        return {**reported, **(told.before if told.undone else told.target)}
+    def _take(self, order: Order) -> None:
+        try:
+            now = _shown(order.amounts)
+        except CannotFill as exc:
+            raise Refused(f"{self._key} cannot be changed: {exc}") from exc
+        before = self._newest
+        if before is not None and before.token == order.token and not _equal(before.amounts, order.amounts):
+            was = _shown(before.amounts)
+            raise KeyReused(f"{order.token} of {self._key} was issued for {was} before and for {now} now")
+        self._newest = order
 
 
-def _reported(workload: WorkloadState) -> Mapping[str, float]:
-    for reading in (workload.reading, workload.last_good):
-        if reading is not None and reading.up:
-            return reading.allocated
-    return {}
+def seen(state: State, told: Mapping[str, Amounts]) -> State:
+    """The State as it would be had everything told (key -> amounts) been done. Pure; a failed reading stays one."""
+    return replace(state, workloads=tuple(_as_told(workload, told.get(workload.key)) for workload in state.workloads))
 
 
-def _equal(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-    return a.keys() == b.keys() and all(_close(a[name], b[name]) for name in a)
+def _as_told(workload: WorkloadState, told: Amounts | None) -> WorkloadState:
+    if told is None:
+        return workload
+    return replace(workload, reading=laid_over(workload.reading, told), last_good=laid_over(workload.last_good, told))
 
 
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= _TOLERANCE * max(abs(a), abs(b))
+def laid_over(reading: Reading | None, told: Amounts) -> Reading | None:
+    if reading is None or not reading.up:
+        return reading
+    return replace(reading, allocated={**reading.allocated, **told})
+
+
+def _shown(amounts: Amounts) -> str:
+    """Raises CannotFill for an amount that cannot be."""
+    return ", ".join(f"{resource} {words_of(amount, resource)}" for resource, amount in sorted(amounts.items()))
+
+
+def _equal(a: Amounts, b: Amounts) -> bool:
+    return a.keys() == b.keys() and all(
+        abs(a[name] - b[name]) <= _TOLERANCE * max(abs(a[name]), abs(b[name])) for name in a
+    )

@@ -1,92 +1,111 @@
 """The driver that changes nothing and remembers what it was told."""
 
+import json
+
 import pytest
 
-from controller.actuate.dry_run import DryRun, KeyReused
+from controller.actuate.driver import Refused
+from controller.actuate.dry_run import DryRun, KeyReused, seen
 from controller.decide import decide
+from controller.programs import Order
 from tests.controller import worlds
+
+KEY = "rack-1/golem"
+
+
+def told(cpu: float, effect: str = "p1/forward", **others: float) -> Order:
+    return Order(KEY, {"cpu": cpu, **others}, effect)
 
 
 @pytest.fixture
-def golem():
-    return worlds.workload("rack-1/golem", 6.0, worlds.always(6.0, full=True))
+def driver():
+    return DryRun(KEY)
 
 
-async def test_before_anything_was_told_it_reads_what_the_node_reported(golem):
-    assert await DryRun().read(golem) == {"cpu": 6.0}
+async def test_before_anything_was_told_it_knows_nothing(driver):
+    assert driver.amounts is None
+    assert await driver.check() == ()
+    assert "was not told cpu 8 yet" in (await driver.verify(told(8.0)) or "")
 
 
-async def test_what_was_applied_is_read_back_and_verified(golem):
-    driver = DryRun()
-    await driver.apply(golem, {"cpu": 8.0}, "p1")
-    assert await driver.read(golem) == {"cpu": 8.0}
-    assert await driver.verify(golem, {"cpu": 8.0})
-    assert not await driver.verify(golem, {"cpu": 6.0})
-    assert not await driver.verify(golem, {"memory": 1.0})
+async def test_what_was_applied_is_remembered_and_verified(driver):
+    await driver.apply(told(8.0))
+    assert driver.amounts == {"cpu": 8.0}
+    assert await driver.verify(told(8.0)) is None
+    assert await driver.verify(told(6.0)) is not None
+    assert await driver.verify(told(8.0, memory=1.0)) is not None
 
 
-async def test_undo_restores_what_stood_before_and_may_be_repeated(golem):
-    driver = DryRun()
-    await driver.apply(golem, {"cpu": 7.0}, "p1")
-    await driver.apply(golem, {"cpu": 8.0}, "p2")
-    assert await driver.undo(golem, "p2")
-    assert await driver.undo(golem, "p2")
-    assert await driver.read(golem) == {"cpu": 7.0}
+async def test_undo_restores_what_stood_before_and_may_be_repeated(driver):
+    await driver.apply(told(7.0))
+    stood = await driver.read()
+    await driver.apply(told(8.0, "p2/forward"))
+    for _ in range(2):
+        await driver.undo(told(7.0, "p2/back"), stood)
+        assert driver.amounts == {"cpu": 7.0}
+        assert await driver.verify(told(7.0, "p2/back")) is None
 
 
-async def test_an_effect_that_another_followed_cannot_be_undone_any_more(golem):
-    driver = DryRun()
-    await driver.apply(golem, {"cpu": 7.0}, "p1")
-    await driver.apply(golem, {"cpu": 8.0}, "p2")
-    assert not await driver.undo(golem, "p1")
-    assert await driver.read(golem) == {"cpu": 8.0}
+async def test_undo_of_the_first_effect_leaves_what_the_node_reports(driver):
+    stood = await driver.read()
+    await driver.apply(told(8.0))
+    await driver.undo(told(6.0, "p1/back"), stood)
+    assert driver.amounts is None
+    assert await driver.verify(told(6.0, "p1/back")) is None
 
 
-async def test_undo_of_what_was_never_told_does_nothing(golem):
-    assert not await DryRun().undo(golem, "p1")
+async def test_undo_works_after_a_restart_from_what_was_written_down(driver):
+    await driver.apply(told(7.0))
+    stood = json.loads(json.dumps(await driver.read()))
+    fresh = DryRun(KEY, {"cpu": 8.0})
+    assert await fresh.verify(told(8.0)) is None
+    await fresh.undo(told(7.0, "p2/back"), stood)
+    assert fresh.amounts == {"cpu": 7.0}
 
 
-async def test_the_same_effect_issued_twice_happens_once(golem):
-    driver = DryRun()
-    await driver.apply(golem, {"cpu": 8.0}, "p1")
-    await driver.apply(golem, {"cpu": 8.0}, "p1")
-    await driver.undo(golem, "p1")
-    assert await driver.read(golem) == {"cpu": 6.0}
+async def test_the_same_effect_issued_twice_happens_once(driver):
+    await driver.apply(told(8.0))
+    await driver.apply(told(8.0))
+    assert driver.amounts == {"cpu": 8.0}
 
 
-async def test_one_key_with_two_targets_is_refused(golem):
-    driver = DryRun()
-    await driver.apply(golem, {"cpu": 8.0}, "p1")
-    with pytest.raises(KeyReused, match="p1 of rack-1/golem"):
-        await driver.apply(golem, {"cpu": 9.0}, "p1")
-    assert await driver.read(golem) == {"cpu": 8.0}
+async def test_one_token_with_two_targets_is_refused(driver):
+    await driver.apply(told(8.0))
+    with pytest.raises(KeyReused, match="p1/forward of rack-1/golem was issued for cpu 8 before and for cpu 9 now"):
+        await driver.apply(told(9.0))
+    assert driver.amounts == {"cpu": 8.0}
 
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), -1.0])
-async def test_an_amount_that_cannot_be_is_refused(golem, amount):
-    with pytest.raises(ValueError, match="cannot be given"):
-        await DryRun().apply(golem, {"cpu": amount}, "p1")
-
-
-async def test_a_workload_without_an_allocation_does_not_pass_the_check(golem):
-    assert await DryRun().check(golem) == ()
-    watched = worlds.changed(golem, allocation=None)
-    assert "declares no allocation" in (await DryRun().check(watched))[0]
+async def test_an_amount_that_cannot_be_is_refused(driver, amount):
+    with pytest.raises(Refused, match="cannot be; an amount is zero or more"):
+        await driver.apply(told(amount))
+    assert driver.amounts is None
 
 
 async def test_a_later_plan_sees_the_moves_before_it():
-    state, driver = worlds.competing(spec=worlds.policy()), DryRun()
+    state = worlds.competing(spec=worlds.policy())
     first = decide(state).plan
-    workloads = {w.key: w for w in state.workloads}
+    drivers = {workload.key: DryRun(workload.key) for workload in state.workloads}
     for move in first.moves:
-        await driver.apply(workloads[move.key], {move.resource: move.to}, "p1")
-    assert decide(driver.seen(state)).plan.current == first.targets
+        await drivers[move.key].apply(Order(move.key, {move.resource: move.to}, "p1"))
+    assert first.moves
+    assert (
+        decide(seen(state, {key: d.amounts for key, d in drivers.items() if d.amounts})).plan.current == first.targets
+    )
 
 
-async def test_a_failed_reading_stays_one():
-    down = worlds.changed(worlds.reading("rack-1/golem", 6.0), up=False, failure="unreachable")
-    workload, driver = worlds.workload("rack-1/golem", 6.0, read=down), DryRun()
-    await driver.apply(workload, {"cpu": 8.0}, "p1")
-    seen = driver.seen(worlds.state([workload])).workloads[0]
-    assert seen.reading is not None
-    assert not seen.reading.up
+def test_what_was_told_lies_over_what_the_node_reports():
+    state = worlds.state([worlds.workload(KEY, 6.0)])
+    workload = seen(state, {KEY: {"cpu": 8.0}}).workloads[0]
+    assert workload.reading is not None
+    assert workload.reading.allocated["cpu"] == 8.0
+    assert seen(state, {}).workloads == state.workloads
+
+
+def test_a_failed_reading_stays_one():
+    down = worlds.changed(worlds.reading(KEY, 6.0), up=False, failure="unreachable")
+    state = worlds.state([worlds.workload(KEY, 6.0, read=down)])
+    workload = seen(state, {KEY: {"cpu": 8.0}}).workloads[0]
+    assert workload.reading is not None
+    assert not workload.reading.up
