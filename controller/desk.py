@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from controller import approvals
+from controller import approvals, inflight, stages
 from controller.actuate.actuator import Actuator, Lost, Ways, begins_back
 from controller.address import StoreError, StoreFenced
 from controller.decide import reconsider
@@ -34,7 +34,7 @@ from controller.programs import (
     Record,
 )
 from controller.refusals import Unknown
-from controller.sequence import Unsafe
+from controller.sequence import Unsafe, amounts_of
 from exporters.quantity import format_duration
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Desk:
             if each.state in {ProgramState.APPLIED, ProgramState.ROLLED_BACK} and each.id not in known
             if _settles_later(each, outcomes)
         ]
+        self._world.brought = lambda key: _brought(key, self._world, outcomes)
         self.restored = True
         self._publish()
 
@@ -131,13 +132,13 @@ class Desk:
     def see(self, state: State) -> State:
         """The State with what is pretended, what is on its way, and who is paused."""
         state = self._world.seen(state)
-        state = approvals.in_programs(state, tuple(self._programs.values()))
+        state = inflight.in_programs(state, tuple(self._programs.values()))
         paused = self._world.paused(state.policy) or bool(self.unreadable)
         return replace(state, paused=paused)
 
     def pace(self, state: State) -> State:
         """The State with how many programs began lately."""
-        return approvals.paced(state, self._programs.values())
+        return inflight.paced(state, self._programs.values())
 
     def hand_over(self, outcomes: Outcomes) -> None:
         """Tell what came to an end, so that it is judged; what is told is told once."""
@@ -156,7 +157,7 @@ class Desk:
         if new is None:
             return
         waiting = [each for each in self._of(state.policy) if each.state in WAITING and each.cause is Cause.PLAN]
-        allocations = approvals.allocations_of(state)
+        allocations = inflight.allocations_of(state)
         if same := next((old for old in waiting if not approvals.supersedes(new, old, allocations)), None):
             if same.state is ProgramState.PENDING and new.state is ProgramState.APPROVED:
                 await self.become(same, ProgramState.APPROVED, by=new.by)
@@ -168,6 +169,8 @@ class Desk:
     async def turn(self, ledgers: Mapping[str, Ledger]) -> None:
         """What is due: the words in the manifests, what expired, next stages, what is blocked, and what may begin."""
         now = self._clock.time()
+        if not self._tasks:
+            await self._world.tidy()
         for program in [each for each in self._programs.values() if each.state in WAITING]:
             await self._waiting(program, now)
         await self._stages(ledgers)
@@ -200,7 +203,7 @@ class Desk:
 
     async def _stages(self, ledgers: Mapping[str, Ledger]) -> None:
         """Go on from every stage that was judged."""
-        for program in approvals.awaiting(self._programs.values()).values():
+        for program in inflight.awaiting(self._programs.values()).values():
             ledger = ledgers.get(program.policy)
             trial = next((each for each in ledger.programs if each.id == program.id), None) if ledger else None
             if trial is None or trial.outcome is None:
@@ -209,7 +212,7 @@ class Desk:
             if state is None:
                 continue
             try:
-                following = approvals.after_stage(program, trial.outcome, state)
+                following = stages.after_stage(program, trial.outcome, state)
             except Unsafe as exc:
                 log.error("the next stage has no safe order", program=program.id, why=str(exc))
                 following = None
@@ -222,9 +225,10 @@ class Desk:
         """Whether nothing is in its way: a pause, an earlier program, a node that is not the writer's."""
         if self.unreadable or (self._world.paused(program.policy) and not program.wanted):
             return False
-        mine = [each for each in self._of(program.policy) if each.state is ProgramState.RUNNING]
-        busy = {step.node for each in self._programs.values() if each.state in IN_FLIGHT for step in each.steps}
-        return not any(self._acts(each) for each in mine) and busy.isdisjoint(program.nodes)
+        flying = [each for each in self._programs.values() if each.state in IN_FLIGHT or each.id in self._tasks]
+        ahead = [each for each in flying if each.policy == program.policy and each.state is not ProgramState.BLOCKED]
+        busy = {step.node for each in flying for step in each.steps}
+        return not any(self._acts(each) for each in ahead) and busy.isdisjoint(program.nodes)
 
     def _acts(self, program: Program) -> bool:
         """Whether orcha itself is at work, and not a person who has to sign."""
@@ -371,6 +375,14 @@ def _settles_later(program: Program, outcomes: Outcomes) -> bool:
         for step in program.steps
         if step.phase is not Phase.WAITING
     )
+
+
+def _brought(key: str, world: World, outcomes: Outcomes) -> Mapping[str, float] | None:
+    """What orcha last brought a workload to, its companions with it; None: it never did."""
+    known, allocation = outcomes.changes.get(key), world.allocation(key)
+    if allocation is None or known is None or known.expected is None or known.last_moved is None:
+        return None
+    return amounts_of(allocation, known.expected) if known.resource in {None, allocation.resource} else None
 
 
 def _tell(program: Program, outcomes: Outcomes) -> None:

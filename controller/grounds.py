@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from controller.actuate.dry_run import DryRun, laid_over, seen
-from controller.approvals import flights
+from controller.inflight import flights
 from controller.programs import OVER, Amounts, Program
 from exporters.reading import Connection, Reading
 from exporters.traits import Traits
@@ -32,6 +32,8 @@ class World:
     def __init__(self, source: Source, driver_for: DriverFor, *, holds: Callable[[], bool]) -> None:
         self._source, self._driver_for, self._holds = source, driver_for, holds
         self._capacity: dict[str, Mapping[str, float]] = {}
+        self._retired: list[Driver] = []
+        """Replaced by newer manifests, and not closed yet."""
         self._drivers: dict[str, tuple[Watched, Driver | None]] = {}
         self.brought: Callable[[str], Amounts | None] = lambda _key: None
         """What orcha last brought a workload to, as far as is known; the Desk's."""
@@ -88,7 +90,9 @@ class World:
         if watched is None:
             return None
         known = self._drivers.get(key)
-        if known is None or known[0] != watched:
+        if known is None or (known[0].actuator, known[0].allocation) != (watched.actuator, watched.allocation):
+            if known is not None and known[1] is not None:
+                self._retired.append(known[1])
             self._drivers[key] = known = (watched, self._driver_for(key, self.brought(key)))
         return known[1]
 
@@ -108,6 +112,12 @@ class World:
     def paused(self, policy: str) -> bool:
         return not self.pauses.isdisjoint({policy, "*"})
 
+    async def tidy(self) -> None:
+        """Close the drivers that newer manifests replaced."""
+        retired, self._retired = self._retired, []
+        await asyncio.gather(*(driver.close() for driver in retired), return_exceptions=True)
+
     async def close(self) -> None:
+        await self.tidy()
         drivers = [driver for _, driver in self._drivers.values() if driver is not None]
         await asyncio.gather(*(driver.close() for driver in drivers), return_exceptions=True)

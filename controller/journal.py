@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -40,9 +40,7 @@ class Journal:
         """Durable when it returns: the program as it is now, the lines that tell why, and what was there before orcha."""
         async with self._store.transaction() as connection:
             await self._store.upsert(connection, tables.programs, [_program_row(program)])
-            await self._store.insert(
-                connection, tables.records, [{"program": program.id, **asdict(r)} for r in records]
-            )
+            await self._store.insert(connection, tables.records, [_record_row(program.id, each) for each in records])
             await self._first(connection, originals)
 
     async def _first(self, connection: AsyncConnection, originals: Iterable[Original]) -> None:
@@ -112,10 +110,24 @@ class Journal:
 
 
 def _program_row(program: Program) -> dict[str, Any]:
+    steps = tuple(replace(each, failure=_plain(each.failure), note=_plain(each.note)) for each in program.steps)
+    plain = replace(program, steps=steps, said=_plain(program.said), sentence=_plain(program.sentence))
     return {
         "id": program.id, "policy": program.policy, "at": program.at, "state": program.state.value,
-        "changed": program.changed, "body": _PROGRAM.dump_json(program).decode(),
+        "changed": program.changed, "body": _PROGRAM.dump_json(replace(plain, by=_plain(plain.by))).decode(),
     }  # fmt: skip
+
+
+def _record_row(program: str, record: Record) -> dict[str, Any]:
+    by, sentence = _plain(record.by), _plain(record.sentence)
+    return {"program": program, **asdict(replace(record, by=by, sentence=sentence))}
+
+
+def _plain(text: str) -> str:
+    """Without what a database cannot hold: a program's or a node's own words may have anything in them, and a sentence
+    must not keep what it tells of from being journalled.
+    """
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _program_from(body: str) -> Program | None:

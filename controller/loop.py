@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -46,10 +46,24 @@ SLICE = 100
 """Workloads that are worked on at a stretch in the loop's thread: ten milliseconds, so that scrapes need not wait longer."""
 
 T = TypeVar("T")
-Publish = Callable[[str, Any], None]
-"""(topic, value): told of readings, plans and verdicts as they come."""
 AskBlock = Callable[[str], Awaitable[str | None]]
 """blockWhile's expression -> why it blocks, or None (controller/observe/promql.py)."""
+
+
+class Audience(Protocol):
+    """Who wants to hear of readings and decisions as they come."""
+
+    async def readings(self, fresh: Sequence[Reading]) -> None: ...
+
+    def decided(self, decision: Decision) -> None: ...
+
+
+class Nobody:
+    async def readings(self, fresh: Sequence[Reading]) -> None:
+        """Nobody listens."""
+
+    def decided(self, decision: Decision) -> None:
+        """Nobody listens."""
 
 
 class Reconciler:
@@ -70,7 +84,7 @@ class Reconciler:
         self.manifests = manifests
         self.desk: Desk | None = None
         """Who acts; None: nobody. Set before the first turn."""
-        self.publish: Publish = lambda _topic, _data: None
+        self.audience: Audience = Nobody()
         self._rises: dict[str, int] = {}
         self.observation = Observation(at=clock.time())
         self.decisions: dict[str, Decision] = {}
@@ -122,7 +136,7 @@ class Reconciler:
         self.observation = await self._source.observe()
         async for reading in _in_slices(self.observation.fresh):
             self._take_in(reading)
-            self.publish("readings", reading)
+        await self.audience.readings(self.observation.fresh)
 
     async def _act(self, desk: Desk) -> None:
         """What is due on the Desk. A journal that cannot be written begins nothing, and is said."""
@@ -188,9 +202,7 @@ class Reconciler:
         await asyncio.to_thread(self._scores.decided, shown)
         self._postpone(policy, "estimate", policy.spec.reconcile.estimate)  # its curves are as new as the decision
         await self._show(decision)
-        self.publish("plans", shown)
-        for verdict in shown.verdicts:
-            self.publish("verdicts", verdict)
+        self.audience.decided(shown)
         if self.desk is not None and self.desk.restored:
             with self._step("sequence"):
                 await self._propose(self.desk, shown)

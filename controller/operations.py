@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from controller import approvals
+from controller import stages
 from controller.actuate.actuator import begins_back
 from controller.programs import IN_FLIGHT, WAITING, Cause, Pause, Program, ProgramState, Record
 from controller.refusals import NotPossible, Unknown
@@ -71,7 +71,7 @@ class Operations:
         if state is None:
             raise NotPossible(f"policy {program.policy} of program {program.id} is not in force any more")
         try:
-            made = approvals.backward(program, state, cause=Cause.ROLLBACK, why=why or f"back from {program.id}", by=by)
+            made = stages.backward(program, state, cause=Cause.ROLLBACK, why=why or f"back from {program.id}", by=by)
         except Unsafe as exc:
             raise NotPossible(str(exc)) from exc
         if made is None:
@@ -125,7 +125,7 @@ class Operations:
             if state is None:
                 continue
             try:
-                program = approvals.restored(wanted, state, cause=Cause.RELEASE, why=why or "as before orcha", by=by)
+                program = stages.restored(wanted, state, cause=Cause.RELEASE, why=why or "as before orcha", by=by)
             except Unsafe as exc:
                 raise NotPossible(str(exc)) from exc
             if program is None:

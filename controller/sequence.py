@@ -100,18 +100,39 @@ def sequence(
     steps = steps_of(moves, holdings.allocations, holdings.reported)
     if not steps:
         raise ValueError("there is nothing to do: give at least one move")
+    if len({step.key for step in steps}) < len(steps):
+        raise ValueError("one workload cannot be moved twice in one program; give each at most one move")
     now = dict(holdings.held)
     for step in steps:
-        now[step.key] = step.before[step.resource]
+        now[step.key] = max(step.held, now.get(step.key, 0.0))
     for step in steps:
-        now[step.key] = max(step.held, step.after[step.resource])
-        if step.grows and (said := overdrawn(step.node, now, holdings)):
+        now[step.key] = max(now[step.key], step.after[step.resource])
+        if step.grows and (said := _untold(step, now, holdings) or overdrawn(step.node, now, holdings)):
             raise Unsafe(said)
         now[step.key] = step.after[step.resource]
     return Program(
         id=name_of(policy, at, steps), policy=policy, cause=cause, at=at, steps=steps, state=ProgramState.PENDING,
         sentence=sentence, changed=at,
     )  # fmt: skip
+
+
+def _untold(step: Step, held: Mapping[str, float], holdings: Holdings) -> str:
+    """Who does not say how much it holds of what this step needs, in a sentence; "": nobody."""
+    for key in sorted(sharing(step.key, holdings.allocations) - held.keys()):
+        return f"how much {holdings.allocations[key].resource} {key} holds is not known"
+    return ""
+
+
+def sharing(key: str, allocations: Mapping[str, Allocation]) -> set[str]:
+    """The others on its node that need something which it needs too; all of them, where it needs nothing known."""
+    node = key.partition("/")[0]
+    own = set(needs(allocations[key])) if key in allocations else None
+    return {
+        other
+        for other, allocation in allocations.items()
+        if other != key and other.partition("/")[0] == node
+        if own is None or not own.isdisjoint(needs(allocation))
+    }
 
 
 def overdrawn(node: str, held: Mapping[str, float], holdings: Holdings) -> str:
@@ -178,7 +199,7 @@ def settled(program: Program) -> ProgramState | None:
 
 def failed(step: Step, why: str) -> Step:
     """The step with why it goes back; the first reason stands."""
-    return replace(step, failure=step.failure or why, note="")
+    return replace(step, failure=step.failure or why or "nobody said why", note="")
 
 
 # --- read back ----------------------------------------------------------------------------------------------------
@@ -187,19 +208,34 @@ def failed(step: Step, why: str) -> Step:
 def near(step: Step, allocation: Allocation, reported: Mapping[str, float], amounts: Mapping[str, float]) -> bool:
     """Whether what a node reports of the step's own resource is that amount, as near as a node may round."""
     has = reported.get(step.resource)
-    return has is not None and abs(has - amounts[step.resource]) <= NEAR * allocation.step
+    return has is not None and abs(has - amounts[step.resource]) <= _rounding(step, allocation) * allocation.step
+
+
+def _rounding(step: Step, allocation: Allocation) -> float:
+    """The share of a step; of a move that is smaller than one (to the grid, from beside it) as much less, so that what has
+    and what it is to have are never the same amount.
+    """
+    moved = abs(step.after[step.resource] - step.before[step.resource])
+    return NEAR * (min(1.0, moved / allocation.step) or 1.0)
 
 
 def is_at(step: Step, allocation: Allocation, reported: Mapping[str, float], amounts: Mapping[str, float]) -> bool:
-    """Whether what a node reports is these amounts: its own resource, and, where it shrinks, companions too, as far as the
-    node reports them: they are not freed while it says that it has more.
+    """Whether what a node reports is these amounts."""
+    return amiss(step, allocation, reported, amounts) is None
+
+
+def amiss(
+    step: Step, allocation: Allocation, reported: Mapping[str, float], amounts: Mapping[str, float]
+) -> str | None:
+    """The first resource of which a node reports another amount: its own, or a companion that it reports; None: it has what
+    it is to have. Of a companion it never may have more, for that is not free, nor less where the workload grows.
     """
     if not near(step, allocation, reported, amounts):
-        return False
-    if amounts[step.resource] >= max(step.before[step.resource], step.after[step.resource]):
-        return True
-    return all(
-        reported[resource] <= amount + NEAR * allocation.with_[resource]
-        for resource, amount in amounts.items()
-        if resource in reported and resource in allocation.with_
-    )
+        return step.resource
+    grows = amounts[step.resource] >= max(step.before[step.resource], step.after[step.resource])
+    for resource, amount in sorted(amounts.items()):
+        if resource in reported and resource in allocation.with_:
+            over, may = reported[resource] - amount, _rounding(step, allocation) * allocation.with_[resource]
+            if not over <= may or (grows and not over >= -may):
+                return resource
+    return None

@@ -22,21 +22,31 @@ from pydantic.alias_generators import to_camel
 
 from controller.address import StoreError
 from controller.api.app import Faces, application
+from controller.api.stream import Stream
+from controller.desk import Desk
 from controller.ending import Ending
+from controller.equipping import HANDOUTS, Equipment
+from controller.grounds import World
 from controller.history import History
+from controller.journal import Journal
+from controller.leader import Leader, elect
 from controller.loop import Reconciler
 from controller.manifests import Manifests, load
 from controller.observe.embedded import Embedded
 from controller.observe.promql import blocked
 from controller.once import CouldNot, state_url
+from controller.operations import Operations
+from controller.programs import Program, Record
 from controller.report.metrics import ControllerMetrics
 from controller.rows import Event
 from controller.samples import Kept
+from controller.standby import STEP_TIMEOUT, leads, watched
 from controller.store import Store
 from exporters import __version__
 from exporters.clock import SystemClock
 from exporters.collector import Collector
 from exporters.documents import CannotRead
+from exporters.doors import Tokens
 from exporters.logs import Format, configure
 from exporters.poller import open_client
 from exporters.room import allow_many
@@ -85,6 +95,7 @@ class Controller:
         source: Embedded,
         store: Store,
         client: aiohttp.ClientSession,
+        leader: Leader,
     ) -> None:
         spec = found.settings.spec
         self.options, self.collectors, self.source, self.store, self._client = (
@@ -104,6 +115,35 @@ class Controller:
         self.loop = Reconciler(
             found, source, self.history, store, self.metrics, self.clock, ask_block=self._ask_block, rng=random.Random()
         )  # fmt: skip
+        self.leader, self.stream = leader, Stream()
+        self.metrics.acting.leader.set(1)
+        self.loop.audience = self.stream
+        self.world = World(source, self._equipment().driver, holds=lambda: leader.holds)
+        self.desk = self.loop.desk = Desk(
+            Journal(store), self.world, self.clock, self.loop.look,
+            announce=self._announce, counted=self.metrics.acting.counted,
+        )  # fmt: skip
+        self.desk.not_before = leader.waits_until or 0.0
+        self.world.declare(found.nodes)
+        self.desk.declare(found.policies)
+        self.operations = Operations(self.desk, self.loop.outcomes, self.clock, store.note_event)
+
+    def _equipment(self) -> Equipment:
+        """Drivers, as the manifests in force ask for them. Beside the state lies what a person has to sign."""
+        path = self.store.path
+        folder = (path.parent if path else Path.cwd()) / HANDOUTS
+        session = HttpSession(self._client)
+        return Equipment(lambda: self.source.by_key, self.collectors, session, self.clock, folder)
+
+    def _announce(self, program: Program, record: Record) -> None:
+        """Tell everybody of a program's change."""
+        self.metrics.acting.announce(program, record)
+        self.stream.program(program)
+        if record.what == program.state.value:
+            word = "".join(part.capitalize() for part in record.what.split("_"))
+            self.store.note_event(Event(record.at, f"Program{word}", program.id, record.sentence))
+        if record.what != "waits":
+            log.info("program", id=program.id, what=record.what, why=record.sentence, by=record.by)
 
     async def _ask_block(self, expression: str) -> str | None:
         return await blocked(self._client, self.loop.manifests.settings.spec.prometheus_url, expression)
@@ -147,6 +187,7 @@ class Controller:
         if later := needing_a_restart(self.loop.manifests.settings.spec, found.settings.spec):
             log.warning("some Settings take effect at the next start only", fields=later)
         self.source.replace(found.nodes, found.settings.spec.prices)
+        self.world.declare(found.nodes)
         self.history.keep(Kept.of(workload) for workload in self.source.workloads)
         self.loop.replace(found)
         self.reloads.sha256 = found.sha256
@@ -183,18 +224,22 @@ def needing_a_restart(before: SettingsSpec, now: SettingsSpec) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def opened(found: Manifests, options: Options, collectors: Mapping[str, Collector]) -> AsyncIterator[Controller]:
+async def opened(
+    found: Manifests, options: Options, collectors: Mapping[str, Collector], leader: Leader
+) -> AsyncIterator[Controller]:
     """A controller with its state read back, its connections open and nothing running yet. Raises CouldNot."""
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            store = await Store.open(state_url(found, options.state), patience=PATIENCE)
+            elected = found.settings.spec.lease is not None
+            store = await Store.open(state_url(found, options.state), shared=elected, patience=PATIENCE)
             stack.push_async_callback(store.close)
             client = await stack.enter_async_context(open_client())
             source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
             stack.push_async_callback(source.close)
-            controller = Controller(found, options, collectors, source, store, client)
+            controller = Controller(found, options, collectors, source, store, client, leader)
             await controller.history.restore(store, clock.time())
+            stack.push_async_callback(controller.desk.close)
         except StoreError as exc:
             raise CouldNot(str(exc)) from exc
         yield controller
@@ -219,11 +264,18 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
     host, port = _listen_address(options.listen or found.settings.spec.listen)
     ending = Ending()
     ending.hear()
+    leader = elect(found.settings.spec.lease, SystemClock(), STEP_TIMEOUT)
     async with contextlib.AsyncExitStack() as stack:
-        controller = await ending.unless_asked(stack.enter_async_context(opened(found, options, collectors)))
+        if not await ending.unless_asked(leads(leader, host, port, found.settings.spec.lease is not None)):
+            log.info("stopped before it began")
+            return
+        stack.push_async_callback(leader.release)
+        losing = stack.enter_context(watched(leader, ending))
+        controller = await ending.unless_asked(stack.enter_async_context(opened(found, options, collectors, leader)))
         if controller is None:
             log.info("stopped before it began")
             return
+        losing.also(controller.desk.lost)
         collect_seldom()
         runner = await _listening(controller, host, port)
         _greet(controller, found, runner)
@@ -234,7 +286,8 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
             await controller.loop.run(ending.asked)
         finally:
             watching.cancel()
-            await _finish(controller, runner, ending)
+            await controller.desk.close()
+            await _finish(controller, runner, ending, losing.why)
 
 
 def _listen_address(text: str) -> tuple[str, int]:
@@ -253,10 +306,12 @@ def _greet(controller: Controller, found: Manifests, runner: web.AppRunner) -> N
             "no Node is declared, so there is nothing to watch", paths=[str(path) for path in controller.options.paths]
         )
     host, port = runner.addresses[0][:2]
+    acting = [policy.name for policy in found.policies if policy.spec.mode in {"Approve", "Auto"}]
     log.info(
-        "orcha watches, plans and shows; it changes nothing on any node",
+        "orcha watches, plans and acts" if acting else "orcha watches, plans and shows; it changes nothing on any node",
         address=f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/",
         nodes=len(found.nodes), workloads=len(controller.source.watched), state=controller.store.name,
+        **({"acts_for": acting} if acting else {}),
     )  # fmt: skip
 
 
@@ -264,13 +319,18 @@ async def _listening(controller: Controller, host: str, port: int) -> web.AppRun
     """Serve; raises CouldNot where nobody can listen there."""
     spec = controller.loop.manifests.settings.spec
     links = {"Prometheus": spec.prometheus_url, "Alertmanager": spec.alertmanager_url, "Grafana": spec.grafana_url}
-    token = spec.api.token_files.read or spec.api.token_files.operate
+    files = spec.api.token_files
     faces = Faces(
         view=controller.view,
         metrics=partial(_metrics, controller),
         ready=controller.ready,
         links={name: url for name, url in links.items() if url},
-        token_file=Path(token) if token else None,
+        tokens=Tokens(Path(files.read) if files.read else None, Path(files.operate) if files.operate else None),
+        manifests=lambda: controller.loop.manifests,
+        observation=lambda: controller.loop.observation,
+        archive=controller.store,
+        operations=controller.operations,
+        stream=controller.stream,
     )
     runner = web.AppRunner(application(faces, host), access_log=None, shutdown_timeout=CLOSING)
     await runner.setup()
@@ -301,8 +361,14 @@ async def _metrics(controller: Controller, request: web.Request) -> web.StreamRe
     return await metrics_response(request, controller.pages)
 
 
-async def _finish(controller: Controller, runner: web.AppRunner, ending: Ending) -> None:
-    """Write what is new, close what is open; `ending` cuts short whatever hangs. Raises CouldNot where something is lost."""
+async def _finish(controller: Controller, runner: web.AppRunner, ending: Ending, lost: str) -> None:
+    """Write what is new, close what is open; `ending` cuts short whatever hangs. Raises CouldNot where something is lost.
+    `lost`: why this is not the writer any more, who must not write; "": it is.
+    """
+    if lost:
+        ending.unwritten = False
+        await runner.cleanup()
+        raise CouldNot(f"{lost}; another controller acts now, and this one ends")
     log.info("stopping: writing what is new")
     try:
         await controller.history.flush(controller.store, controller.clock.time())

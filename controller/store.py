@@ -89,7 +89,9 @@ class Store:
         self.epoch = 0
         """Which writer this is: each begins a new one."""
         self._engine, self._lock = engine, lock
-        self._path, self._inode = address.path, 0
+        self.path = address.path
+        """Of SQLite; None: PostgreSQL."""
+        self._inode = 0
         self._session: AsyncConnection | None = None
         """PostgreSQL's advisory lock lives as long as this."""
         self._one_at_a_time = asyncio.Lock()
@@ -339,7 +341,7 @@ class Store:
     async def _writing(self, *, durable: bool) -> AsyncIterator[AsyncConnection]:
         if not self.writes:
             raise StoreRefused(f"the state {self.name} was opened for reading only")
-        if inode_of(self._path) != self._inode:
+        if inode_of(self.path) != self._inode:
             raise StoreRefused(
                 f"the state {self.name} was moved, deleted or replaced while orcha ran; put it back, or restart orcha to begin anew"
             )

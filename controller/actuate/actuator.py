@@ -35,6 +35,8 @@ log = structlog.get_logger("orcha.actuate")
 SHORTEST_RETRY: Final = 30.0
 LONGEST_RETRY: Final = 900.0
 """Seconds between tries of what is blocked: twice as many each time."""
+_DOUBLED: Final = 10
+"""Times that the wait is doubled at most: it is the longest long before."""
 STORE_RETRY: Final = 5.0
 
 
@@ -66,12 +68,21 @@ class _Watch:
     waited: float = 0.0
     lost: float = 0.0
     _next: float = FIRST_LOOK
+    _counted: float = 0.0
+    """Until when time was counted, on the clock's own count."""
+
+    def __post_init__(self) -> None:
+        self._counted = self.clock.monotonic()
+
+    def leave_out(self, seconds: float) -> None:
+        """So much of what passed since is nobody's fault: the policy was paused."""
+        self._counted += seconds
 
     async def pause(self, reading: Reading | None) -> None:
         """Until the next look. The time in which a node does not answer is not the change's fault."""
-        began = self.clock.monotonic()
         await self.clock.sleep(self._next)
-        passed = self.clock.monotonic() - began
+        now = self.clock.monotonic()
+        passed, self._counted = now - self._counted, now
         if reading is not None and not reading.up:
             self.lost += passed
         else:
@@ -128,7 +139,7 @@ class Actuator:
     async def _end(self, stuck: list[str]) -> Program:
         now, state = self.clock.time(), settled(self.program)
         if state is None:
-            wait = min(LONGEST_RETRY, SHORTEST_RETRY * 2**self.program.tries)
+            wait = min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** min(self.program.tries, _DOUBLED))
             blocked = self.program.turned(ProgramState.BLOCKED, now, said="; ".join(stuck))
             ended = replace(blocked, retry_at=now + wait, tries=self.program.tries + 1)
         else:
@@ -156,12 +167,7 @@ class Actuator:
 
     async def _issue(self, step: Step) -> None:
         """Make the intent durable, if nothing speaks against the step any more."""
-        await self._clear()
-        try:
-            why = await self._look.objection(self.program, step)
-            stood = None if why else await self._stood(step)
-        except DriverError as exc:
-            why, stood = str(exc), None
+        why, stood = await self._stood(step)
         if why or stood is None:
             await self._mark(failed(step, why), f"not begun {step.key}", why)
             self._count(step, "forward", "refused")
@@ -171,9 +177,21 @@ class Actuator:
         original = Original(step.key, self.clock.time(), self.program.policy, step.resource, step.before, stood)
         await self._mark(issued, f"issued {step.key}", step_words(step), original)
 
-    async def _stood(self, step: Step) -> Mapping[str, Any]:
-        driver = self._look.driver(self.program, step)
-        return await bounded(driver.name, driver.read())
+    async def _stood(self, step: Step) -> tuple[str, Mapping[str, Any] | None]:
+        """What speaks against the step, or what its driver reads before it; what may work later is tried again."""
+        watch = _Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
+        while True:
+            watch.leave_out(await self._clear())
+            try:
+                why = await self._look.objection(self.program, step)
+                return (why, None) if why else ("", await self._look.stood(self.program, step))
+            except NotNow as exc:
+                if watch.waited >= watch.patience:
+                    return str(exc), None
+                self._note(step, str(exc))
+            except DriverError as exc:
+                return str(exc), None
+            await watch.pause(None)
 
     # the way back
 
@@ -197,38 +215,50 @@ class Actuator:
     # bring about, and read back
 
     async def _await(self, step: Step) -> None:
-        """Bring the step's target about and wait for the node's own word. Raises Blocked."""
+        """Bring the step's target about and wait for the node's own word. Raises Blocked.
+
+        Going back, that word counts only after the driver was told: a node that still reports the old value may yet take
+        the new one, as long as nobody took that back.
+        """
         order, patience = self._order(step), self.grounds.traits(step.key).verify_timeout
         told, fresh = False, step.key in self._issued
         self._issued.discard(step.key)
         watch = _Watch(self.clock, patience)
         while True:
             missing, reading = ("", None) if fresh else await self._look.missing(self.program, step, order)
-            if missing is None:
+            if missing is None and (told or step.phase is Phase.ISSUED):
                 await self._there(step)
                 return
-            fresh = False
+            fresh, said = False, missing or ""
             try:
                 if not told:
-                    missing = await self._bring(step, order) or missing
-                    told, reading = True, None
+                    watch.leave_out(await self._clear())
+                    said = await self._bring(step, order, is_there=missing is None)
+                    told, reading, watch = True, None, _Watch(self.clock, patience)
             except NotNow as exc:
-                missing = str(exc)
+                said = str(exc)
             except Refused as exc:
                 await self._gone_wrong(step, str(exc))
                 return
             if reading and reading.up and watch.waited >= self._look.patience(step, reading, self.ways.drain):
-                await self._gone_wrong(step, late_words(step, missing, format_duration(watch.waited)))
+                await self._gone_wrong(step, late_words(step, said, format_duration(watch.waited)))
                 return
             if watch.lost >= patience:
-                raise Blocked(f"{missing}; it is waited for")
-            self._note(step, missing)
+                raise Blocked(f"{said}; it is waited for")
+            self._note(step, said)
             await watch.pause(reading)
 
-    async def _bring(self, step: Step, order: Order) -> str:
-        """Make the effect; gives what is missing then. Raises Refused, NotNow, Lost."""
-        await self._clear()
+    async def _bring(self, step: Step, order: Order, *, is_there: bool) -> str:
+        """Make the effect; gives what is missing then. Raises Refused, NotNow, Lost. Since the intent was written much may
+        have happened (a restart, a pause, a full disk): what grows needs its room now. `is_there`: its node reports that it
+        has it, so it takes none.
+        """
         driver, back = self._look.driver(self.program, step), step.phase is Phase.RETURNING
+        if step.grows != back and not is_there:
+            said = await self._look.no_room(self.program, step, order.amounts[step.resource])
+            if said:
+                raise Refused(said)
+        self._hold()
         await bounded(driver.name, driver.undo(order, step.stood or {}) if back else driver.apply(order))
         return f"{step.key} has not said yet that it was taken"
 
@@ -256,10 +286,17 @@ class Actuator:
         token = f"{self.program.id}/{step.key}/{'backward' if back else 'forward'}"
         return Order(step.key, amounts, token, self.program.sentence, previous)
 
-    async def _clear(self) -> None:
-        """Wait out a pause. Raises Lost where this is not the writer."""
+    async def _clear(self) -> float:
+        """Wait out a pause; gives how many seconds that took. Raises Lost where this is not the writer."""
+        began = self.clock.monotonic()
+        self._hold()
         while self.grounds.paused(self.program.policy) and not self.program.wanted:
             await self.clock.sleep(1.0)
+            self._hold()
+        return self.clock.monotonic() - began
+
+    def _hold(self) -> None:
+        """Raises Lost where this is not the writer."""
         if not self.grounds.holds():
             raise Lost(f"the Lease is lost; program {self.program.id} is the next writer's")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 
 from controller.actuate.driver import DriverError, NotNow, Refused
+from controller.estimate.readings import finite
+from controller.estimate.words import amount
 from controller.programs import Phase
-from controller.sequence import Holdings, is_at, near, overdrawn
+from controller.sequence import Holdings, amiss, is_at, near, overdrawn, sharing
 from controller.words import held_words, step_words
 from exporters.quantity import format_duration
 
@@ -90,11 +93,21 @@ class Lookout:
         reading = await self.reached(step)
         if not reading.up:
             return f"{step.key} cannot be read ({reading.failure_message or reading.failure})"
-        if not says(step, reading):
-            return "" if driver.conclusive else f"{step.key} does not say how much {step.resource} it has"
-        if not any(near(step, allocation, reading.allocated, each) for each in (step.before, step.after)):
+        if not says(step, reading) and not driver.conclusive:
+            return f"{step.key} does not say how much {step.resource} it has"
+        if says(step, reading) and not near(step, allocation, reading.allocated, step.before):
             return f"{held_words(step, reading)}, not the {step_words(step)} was planned from: somebody else changed it"
         return await self.no_room(program, step, step.after[step.resource]) if step.grows else ""
+
+    async def stood(self, program: Program, step: Step) -> Mapping[str, Any]:
+        """What its driver reads before it changes anything. Raises DriverError."""
+        driver = self.driver(program, step)
+        found = await bounded(driver.name, driver.read())
+        try:
+            json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise Refused(f"the driver {driver.name} read what cannot be kept ({type(exc).__name__})") from exc
+        return found
 
     async def reached(self, step: Step) -> Reading:
         """A look at the workload, waiting for one that does not answer for as long as its protocol deserves."""
@@ -107,15 +120,18 @@ class Lookout:
             await self.clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def no_room(self, program: Program, step: Step, amount: float) -> str:
+    async def no_room(self, program: Program, step: Step, much: float) -> str:
         """Why there is no room for the workload to hold so much, from what every neighbour reports now; "": there is."""
-        held = {step.key: amount}
-        neighbours, apart = self.grounds.neighbours(step.node), self.grounds.in_flight(step.node, program.id)
-        others = sorted(neighbours.keys() - {step.key})
+        neighbours = self.grounds.neighbours(step.node)
+        others = sorted(sharing(step.key, neighbours))
         mine = {each.key: each for each in program.lane(step.node)}
-        for key, reading in zip(others, await asyncio.gather(*map(self.grounds.read_back, others)), strict=True):
+        readings = await asyncio.gather(*map(self.grounds.read_back, others))
+        apart = self.grounds.in_flight(step.node, program.id)
+        held = {step.key: max(much, apart.get(step.key, 0.0))}
+        for key, reading in zip(others, readings, strict=True):
             resource = neighbours[key].resource
-            has = reading.allocated.get(resource) if reading.up else self.grounds.last_known(key)
+            has = finite(reading.allocated.get(resource)) if reading.up else None
+            has = self.grounds.last_known(key) if has is None else has
             has = _own(mine[key], neighbours[key], has) if key in mine else has
             if has is None:
                 return f"{step.key} may not grow: how much {resource} {key} holds is not known"
@@ -140,8 +156,8 @@ class Lookout:
         if not reading.up:
             return f"{step.key} cannot be read ({reading.failure})", reading
         tells = says(step, reading)
-        if tells and not is_at(step, allocation, reading.allocated, order.amounts):
-            return held_words(step, reading), reading
+        if tells and (odd := amiss(step, allocation, reading.allocated, order.amounts)):
+            return held_words(step, reading) if odd == step.resource else _odd_words(step, reading, odd, order), reading
         try:
             missing = await bounded(driver.name, driver.verify(order))
         except DriverError as exc:
@@ -171,26 +187,38 @@ class Lookout:
         return driver
 
 
+def _odd_words(step: Step, reading: Reading, resource: str, order: Order) -> str:
+    """Such as: rack-1/golem reports 4Gi memory, not 6Gi."""
+    has, wanted = (amount(resource, each[resource]) for each in (reading.allocated, order.amounts))
+    return f"{step.key} reports {has} {resource}, not {wanted}"
+
+
 def says(step: Step, reading: Reading) -> bool:
     """Whether the node itself says what it has."""
     return reading.allocated.get(step.resource) is not None
 
 
-def _own(own: Step, allocation: Allocation, has: float | None) -> float | None:
-    """What a workload of the same lane holds: its step's word where that was read back before, and more where it says so."""
-    if own.phase in {Phase.DONE, Phase.RETURNED}:
-        target = own.target[own.resource]
-        return target if has is None or near(own, allocation, {own.resource: has}, own.target) else has
-    return None if has is None else max(has, own.held)
+def _own(own: Step, allocation: Allocation, has: float | None) -> float:
+    """What a workload of the same lane holds: what its step says, and more where its node says so."""
+    settled = own.phase in {Phase.DONE, Phase.RETURNED}
+    if has is None or (settled and near(own, allocation, {own.resource: has}, own.target)):
+        return own.held
+    return max(has, own.held)
 
 
 async def bounded(name: str, work: Awaitable[T]) -> T:
-    """What a driver gives, in bounded time; of its failures only DriverErrors come out."""
+    """What a driver gives, in bounded time; of its failures only DriverErrors come out, each with a sentence."""
     try:
         async with asyncio.timeout(EFFECT):
             return await work
-    except DriverError:
-        raise
+    except DriverError as exc:
+        if str(exc).strip():
+            raise
+        raise (NotNow if isinstance(exc, NotNow) else Refused)(f"the driver {name} did not say why") from exc
+    except asyncio.CancelledError as exc:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise NotNow(f"the driver {name} called its own work off") from exc
     except TimeoutError as exc:
         raise NotNow(f"the driver {name} did not return within {format_duration(EFFECT)}") from exc
     except Exception as exc:  # a driver's mistake must not leave a node half way without a word

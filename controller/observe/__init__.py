@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.policy import Mode
-from exporters.nodes import Allocation, Power, Watts
+from exporters.nodes import Actuator, Allocation, Power, Watts
 from exporters.reading import Reading
 from exporters.traits import Traits
 
@@ -29,6 +29,8 @@ class Watched:
     watts: Watts | None
     mode: Mode | None
     driver: str
+    actuator: Actuator | None = None
+    """How its owner wants it changed."""
 
 
 @dataclass(frozen=True, slots=True)

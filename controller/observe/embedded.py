@@ -40,6 +40,7 @@ def watched_of(workloads: Iterable[Workload]) -> dict[str, Watched]:
             watts=workload.spec.watts,
             mode=workload.spec.mode,
             driver=driver_of(workload),
+            actuator=workload.spec.actuator,
         )
         for workload in sorted(workloads, key=lambda workload: workload.key)
     }
@@ -94,6 +95,11 @@ class Embedded:
     def workloads(self) -> tuple[Workload, ...]:
         """As the exporters see them, in the order of their keys."""
         return tuple(self._workloads.values())
+
+    @property
+    def by_key(self) -> Mapping[str, Workload]:
+        """The same by key."""
+        return self._workloads
 
     @property
     def complete(self) -> bool:

@@ -3,9 +3,10 @@
     python -m exporters.simulator.tool ya-provider --data-dir DIR profile update --name default --cpu-threads 4 --mem-gib 6
     python -m exporters.simulator.tool ya-provider --data-dir DIR --json profile list | active
     python -m exporters.simulator.tool storagenode --config FILE --restart URL 6TB
+    python -m exporters.simulator.tool market --control URL rack-1/akash cpu=4
 
 The first is ya-provider's own interface, file forms included (reference: storj-golem 2.3); the second stands for the
-script with which people edit `storage.allocated-disk-space` and restart their node.
+script with which people edit `storage.allocated-disk-space` and restart their node; the third is that of a compute market.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     node.add_argument("--config", type=Path, required=True)
     node.add_argument("--restart", required=True, metavar="URL")
     node.add_argument("allocated")
+    market = programs.add_parser("market")
+    market.add_argument("--control", required=True, metavar="URL")
+    market.add_argument("workload")
+    market.add_argument("amounts", nargs="+", metavar="RESOURCE=AMOUNT")
     return parser.parse_args(argv)
 
 
@@ -75,7 +80,18 @@ def storagenode(options: argparse.Namespace) -> str:
     """Write the configuration, then restart. Raises ValueError for what is no size, OSError where nothing answers."""
     read_size(options.allocated)
     replace(options.config, f"storage.allocated-disk-space: {options.allocated}\n")
-    request = urllib.request.Request(options.restart, method="POST")  # noqa: S310 the simulator's own control address
+    return _posted(options.restart)
+
+
+def market(options: argparse.Namespace) -> str:
+    """Raises ValueError for what is no amount, OSError where nothing answers."""
+    wish = {name: float(amount) for name, _, amount in (each.partition("=") for each in options.amounts)}
+    return _posted(f"{options.control}/apply/{options.workload}", json.dumps(wish).encode())
+
+
+def _posted(url: str, body: bytes | None = None) -> str:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 the simulator's own control address
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 same
         return str(json.load(response)["said"])
 
@@ -83,7 +99,7 @@ def storagenode(options: argparse.Namespace) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     try:
-        said = ya_provider(options) if options.program == "ya-provider" else storagenode(options)
+        said = {"ya-provider": ya_provider, "storagenode": storagenode, "market": market}[options.program](options)
     except urllib.error.HTTPError as exc:
         print(exc.read().decode(errors="replace"), file=sys.stderr)  # noqa: T201 a command speaks on its streams
         return 1
