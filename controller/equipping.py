@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.actuate.dry_run import DryRun
 from controller.plan.limits import needs
+from exporters.instructions import plain
 
 if TYPE_CHECKING:
     from controller.actuate.driver import Driver
     from controller.programs import Amounts
     from exporters.clock import Clock
     from exporters.collector import Collector, Workload
+    from exporters.instructions import Instructions
+    from exporters.reading import Reading
     from exporters.session import Session
 
 HANDOUTS = "handouts"
@@ -26,10 +28,10 @@ class Equipment:
 
     def __init__(
         self, workloads: Callable[[], Mapping[str, Workload]], collectors: Mapping[str, Collector], session: Session,
-        clock: Clock, folder: Path,
+        clock: Clock, folder: Path, read_back: Callable[[str], Awaitable[Reading]],
     ) -> None:  # fmt: skip
         self._workloads, self._collectors, self._session = workloads, collectors, session
-        self._clock, self._folder = clock, folder
+        self._clock, self._folder, self._read_back = clock, folder, read_back
 
     def driver(self, key: str, brought: Amounts | None) -> Driver | None:
         """A new driver as the workload's manifest says; None: none is declared. `brought`: what orcha last brought it to."""
@@ -57,6 +59,13 @@ class Equipment:
     def _handout(self, key: str, workload: Workload) -> Driver:
         from controller.actuate.handout import Handout
 
-        instruct = getattr(self._collectors[workload.spec.protocol], "instruct", None)
-        bound = partial(instruct, self._session, workload) if instruct is not None else None
-        return Handout(key, self._folder, bound)
+        of_protocol = getattr(self._collectors[workload.spec.protocol], "instruct", None)
+
+        async def instruct(amounts: Amounts) -> Instructions:
+            if of_protocol is not None:
+                found: Instructions = await of_protocol(self._session, workload, amounts, self._clock.time())
+                return found
+            reading = await self._read_back(key)
+            return plain(key, amounts, reading.allocated if reading.up else None)
+
+        return Handout(key, self._folder, instruct)

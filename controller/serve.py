@@ -133,7 +133,9 @@ class Controller:
         path = self.store.path
         folder = (path.parent if path else Path.cwd()) / HANDOUTS
         session = HttpSession(self._client)
-        return Equipment(lambda: self.source.by_key, self.collectors, session, self.clock, folder)
+        return Equipment(
+            lambda: self.source.by_key, self.collectors, session, self.clock, folder, self.source.read_back
+        )
 
     def _announce(self, program: Program, record: Record) -> None:
         """Tell everybody of a program's change."""

@@ -8,15 +8,18 @@ Facts, formulas and traps: docs/protocols/streamr.md; reference: streamr-grass-p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from exporters.collector import Family, Payloads, Workload, read_key, read_secret
-from exporters.errors import Malformed, PollError
-from exporters.nodes import Model
+from exporters.documents import Path_
+from exporters.errors import Malformed, PollError, TimedOut
+from exporters.instructions import Instructions
+from exporters.nodes import Model, WorkloadSpec
+from exporters.protocols.streamr import instructing
 from exporters.protocols.streamr.abi import checksummed
 from exporters.protocols.streamr.contracts import first_questions, further_questions, read_stake
 from exporters.protocols.streamr.figures import RESOURCE, Seen, reading
@@ -37,6 +40,7 @@ def _address(text: str) -> str:
 
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(_address)]
+_ADDRESS: Final = TypeAdapter[str](Address)
 
 
 class StreamrOptions(Model):
@@ -170,6 +174,51 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
         options.autostaker,
     )
     return reading(seen, workload.node, workload.name, now)
+
+
+async def instruct(session: Session, workload: Workload, amounts: Mapping[str, float], now: float) -> Instructions:
+    """What to sign so that the stake becomes `amounts`, tried out on the chain (`instructing`). Raises PollError."""
+    place = _place(workload)
+    try:
+        async with asyncio.timeout(workload.timeout):
+            return await instructing.instruct(Discreet(session), place, amounts, now)
+    except TimeoutError as exc:
+        raise TimedOut(f"the chain did not answer for {workload.key} within {workload.timeout:.0f} s") from exc
+
+
+def _place(workload: Workload) -> instructing.Place:
+    options, keys, allocation = options_of(workload), _credentials(workload), workload.allocation
+    try:
+        signer = _signer(workload.spec)
+    except ValidationError as exc:
+        raise Malformed(f"actuator.handout.signer of {workload.key} is no address of a wallet") from exc
+    return instructing.Place(
+        workload.key,
+        read_secret(keys.rpc_url_file) if keys.rpc_url_file else workload.endpoint,
+        options.operator,
+        options.sponsorship,
+        options.chain_id,
+        options.owner,
+        signer,
+        options.autostaker,
+        allocation is not None and allocation.min == 0,
+        options.batch,
+    )
+
+
+def check(spec: WorkloadSpec) -> Iterator[tuple[Path_, str]]:
+    """What is wrong with a workload of this protocol beyond its options: (path below the workload, sentence)."""
+    try:
+        _signer(spec)
+    except ValidationError as exc:
+        said = exc.errors()[0]["msg"].removeprefix("Value error, ")
+        yield ("actuator", "handout", "signer"), f"{said}; write the address of a wallet, in quotes"
+
+
+def _signer(spec: WorkloadSpec) -> str | None:
+    """In lower case. Raises ValidationError for what is no address."""
+    handout = spec.actuator and spec.actuator.handout
+    return None if not handout or handout.signer is None else _ADDRESS.validate_python(handout.signer)
 
 
 def options_of(workload: Workload) -> StreamrOptions:
