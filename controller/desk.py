@@ -111,7 +111,7 @@ class Desk:
             if each.state in {ProgramState.APPLIED, ProgramState.ROLLED_BACK} and each.id not in known
             if _settles_later(each, outcomes)
         ]
-        self._world.brought = lambda key: _brought(key, self._world, outcomes)
+        self._world.recalled = lambda key: _brought(key, self._world, outcomes)
         self.restored = True
         self._publish()
 

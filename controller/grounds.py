@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.actuate.dry_run import DryRun, laid_over, seen
@@ -35,7 +36,7 @@ class World:
         self._retired: list[Driver] = []
         """Replaced by newer manifests, and not closed yet."""
         self._drivers: dict[str, tuple[Watched, Driver | None]] = {}
-        self.brought: Callable[[str], Amounts | None] = lambda _key: None
+        self.recalled: Callable[[str], Amounts | None] = lambda _key: None
         """What orcha last brought a workload to, as far as is known; the Desk's."""
         self.programs: Mapping[str, Program] = {}
         """Those that are not over; the Desk's."""
@@ -46,6 +47,10 @@ class World:
         """The manifests in force."""
         self._capacity = {node.name: node.spec.capacity for node in nodes}
 
+    def brought(self, key: str) -> Amounts | None:
+        """What orcha last brought a workload to, its companions with it; None: it never did, as far as is known."""
+        return self.recalled(key)
+
     async def read_back(self, key: str) -> Reading:
         if key not in self._source.watched:
             node, _, name = key.partition("/")
@@ -53,7 +58,12 @@ class World:
             return Reading(
                 node, name, "", 0.0, up=False, failure="gone", failure_message=said, connection=Connection.FAILED
             )
-        return self._seen(await self._source.read_back(key))
+        reading = self._seen(await self._source.read_back(key))
+        allocation = self.allocation(key)
+        if allocation is None or not self._source.assumes(key) or self._told(key):
+            return reading
+        said = {resource: amount for resource, amount in reading.allocated.items() if resource != allocation.resource}
+        return replace(reading, allocated=said)  # what was only assumed proves nothing
 
     def _seen(self, reading: Reading) -> Reading:
         """As if what was pretended were so; with what is said to be there at the begin, where the node cannot say."""

@@ -125,6 +125,7 @@ class Controller:
         )  # fmt: skip
         self.desk.not_before = leader.waits_until or 0.0
         self.world.declare(found.nodes)
+        source.brought = self.world.brought
         self.desk.declare(found.policies)
         self.operations = Operations(self.desk, self.loop.outcomes, self.clock, store.note_event)
 

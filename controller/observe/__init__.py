@@ -60,6 +60,10 @@ class Source(Protocol):
         """Collect what is due, and wait at most `patience` seconds for it."""
         ...
 
+    def assumes(self, key: str) -> bool:
+        """Whether its node cannot say what the workload has, and its readings repeat what was set or declared."""
+        ...
+
     def last_good(self, key: str) -> Reading | None:
         """The newest look at one workload that gave a reading."""
         ...

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from controller.observe import Observation, Watched
 from exporters.clock import Clock
@@ -15,7 +15,7 @@ from exporters.metrics import Exposition
 from exporters.nodes import Node
 from exporters.poller import Poller
 from exporters.prices import PriceFeed
-from exporters.reading import Reading
+from exporters.reading import Reading, changed
 from exporters.session import Session
 from exporters.settings import Prices
 
@@ -63,6 +63,9 @@ class Embedded:
         self._watched = watched_of(self._workloads.values())
         self._fresh: deque[Reading] = deque(maxlen=KEPT)
         self._feed = PriceFeed(prices, clock)
+        self.brought: Callable[[str], Mapping[str, float] | None] = lambda _key: None
+        """What orcha last brought a workload to, for those whose node cannot say what it has."""
+        self._assumed: set[str] = set()
         self.exposition = Exposition()
         self._poller = self._make_poller()
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +88,20 @@ class Embedded:
         )
 
     def _priced(self, reading: Reading) -> Reading:
-        return self._feed.value(reading, self._workloads[reading.key])
+        return self._feed.value(self._told(reading), self._workloads[reading.key])
+
+    def _told(self, reading: Reading) -> Reading:
+        """With what its owner says that it has (`initial`), or orcha gave it since, where the node itself cannot say."""
+        allocation = self._workloads[reading.key].spec.allocation
+        if allocation is None or allocation.initial is None or allocation.resource in reading.allocated:
+            self._assumed.discard(reading.key)
+            return reading
+        self._assumed.add(reading.key)
+        amounts = self.brought(reading.key) or {allocation.resource: allocation.initial}
+        return changed(reading, allocated={**amounts, **reading.allocated})
+
+    def assumes(self, key: str) -> bool:
+        return key in self._assumed
 
     @property
     def watched(self) -> Mapping[str, Watched]:
