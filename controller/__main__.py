@@ -14,8 +14,10 @@ from typing import Annotated
 
 import typer
 
+from controller.commands.acting import pause, release, resume
 from controller.commands.backtest import backtest
 from controller.commands.explain import explain
+from controller.commands.history import history
 from controller.commands.options import (
     DEFAULT_MANIFESTS,
     ManifestPaths,
@@ -26,6 +28,7 @@ from controller.commands.options import (
     show,
     wants,
 )
+from controller.commands.programs import programs
 from controller.commands.terminal import fail, put, say, tell
 from controller.commands.whatif import whatif
 from controller.manifests import KINDS, schema
@@ -103,7 +106,7 @@ def run(
     state: StateUrl = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="For whom the log is.")] = None,
 ) -> None:
-    """Watch the nodes, plan, and show; changes nothing on any node."""
+    """Watch the nodes, plan, and do what the policies allow: show (Suggest), ask (Approve), or act (Auto)."""
     from controller.serve import Options, serve
 
     found = manifests_of(manifests)
@@ -145,6 +148,11 @@ def status(
 app.command()(backtest)
 app.command()(explain)
 app.command()(whatif)
+app.add_typer(programs, name="programs")
+app.command()(pause)
+app.command()(resume)
+app.command()(release)
+app.command()(history)
 
 
 def spelled_out(exc: UnicodeError) -> tuple[str, int]:

@@ -74,6 +74,8 @@ class Desk:
         self._journal, self._world, self._clock, self.look = journal, world, clock, look
         self._announce, self._counted = announce, counted
         self._programs: dict[str, Program] = {}
+        self._newest: tuple[Program, ...] = ()
+        """Replaced as a whole, so that any thread may read it."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.policies: dict[str, AllocationPolicy] = {}
         self._asked: dict[str, float] = {}
@@ -299,7 +301,7 @@ class Desk:
 
     def programs(self) -> tuple[Program, ...]:
         """All that are known, newest first."""
-        return tuple(sorted(self._programs.values(), key=lambda each: (-each.at, each.id)))
+        return self._newest
 
     async def records(self, id_: str) -> tuple[Record, ...]:
         return tuple(await self._journal.records(id_))
@@ -363,6 +365,7 @@ class Desk:
         self._announce(program, record)
 
     def _publish(self) -> None:
+        self._newest = tuple(sorted(self._programs.values(), key=lambda each: (-each.at, each.id)))
         self._world.programs = {each.id: each for each in self._programs.values() if each.state in OPEN}
         self._world.pauses = frozenset(self.pauses)
 

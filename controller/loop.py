@@ -29,6 +29,7 @@ from controller.plan.strategy import rises_after
 from controller.policy import AllocationPolicy
 from controller.report import kpi, views
 from controller.report.metrics import ControllerMetrics, render
+from controller.report.programs import with_drift
 from controller.state import movable_on, node_state, state_of, without_past, without_replicates
 from controller.store import Store
 from exporters.clock import Clock
@@ -313,10 +314,12 @@ class Reconciler:
         """What is shown of all this (controller/report/views.py). It may be called in any thread: what it reads is
         only ever replaced as a whole.
         """
-        return views.status(
+        view = views.status(
             self.observation, self._source.watched, tuple(self.decisions.values()), version=version, manifests=reloads,
             ledgers=self.outcomes.ledgers,
         )  # fmt: skip
+        programs = () if self.desk is None else self.desk.programs()
+        return with_drift(view, self.outcomes.changes, programs)
 
 
 def _acts(decision: Decision) -> bool:

@@ -70,7 +70,7 @@ class Metadata(Model):
     labels: dict[str, str] = {}
     """What policies select nodes by."""
     annotations: dict[str, str] = {}
-    """Notes of the owner; orcha does not read them."""
+    """Notes of the owner. Of a policy orcha reads two: orcha.dev/approve and orcha.dev/reject, with ids of programs."""
 
 
 def _cron(text: str) -> str:

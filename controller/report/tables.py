@@ -111,8 +111,12 @@ MOST_NOTES = 3
 
 
 def troubles(view: View) -> Iterator[Text]:
-    """A line for each workload that is not read, with what to do, and for each oddity of one that is."""
+    """A line for each workload that is not read, with what to do, for each oddity of one that is, and where what it has is
+    not what was set.
+    """
     for row in view["workloads"]:
+        if row.get("drift"):
+            yield Text(row["drift"]["sentence"], style=STALE)
         if row["failure"]:
             yield Text.assemble((f"{row['key']}: ", BAD), row["failure"])
         for note in row["notes"][:MOST_NOTES]:
