@@ -78,6 +78,8 @@ class Desk:
         """Replaced as a whole, so that any thread may read it."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.policies: dict[str, AllocationPolicy] = {}
+        self._pardoned: dict[str, float] = {}
+        """Workloads -> when their owner said that orcha may try again."""
         self._asked: dict[str, float] = {}
         """Approved programs -> when the guard is asked about them again."""
         self.not_before = 0.0
@@ -134,7 +136,7 @@ class Desk:
     def see(self, state: State) -> State:
         """The State with what is pretended, what is on its way, and who is paused."""
         state = self._world.seen(state)
-        state = inflight.in_programs(state, tuple(self._programs.values()))
+        state = inflight.in_programs(state, tuple(self._programs.values()), self._pardoned)
         paused = self._world.paused(state.policy) or bool(self.unreadable)
         return replace(state, paused=paused)
 
@@ -318,6 +320,13 @@ class Desk:
             return self._programs[found[0]]
         several = f": {', '.join(sorted(found)[:5])} begin so" if found else "; `orcha programs` lists them"
         raise Unknown(f"there is no program {id_!r}{several}")
+
+    def reclaim(self, key: str) -> None:
+        """Its owner lets orcha move a workload again: its driver may take back what others set, and no failure counts."""
+        self._pardoned[key] = self._clock.time()
+        reclaim = getattr(self._world.driver(key), "reclaim", None)  # only drivers that see who set what have it
+        if reclaim is not None:
+            reclaim()
 
     async def pause(self, changes: Mapping[str, Pause | None]) -> None:
         """Policies ("*": all) that are paused from now on, or go on (None)."""

@@ -42,10 +42,10 @@ def known_of(state: State) -> dict[str, float]:
     return {w.key: has for w in state.workloads if (has := known_allocation(w)) is not None}
 
 
-def in_programs(state: State, programs: Sequence[Program]) -> State:
-    """With what programs hold, and what failed lately."""
+def in_programs(state: State, programs: Sequence[Program], pardoned: Mapping[str, float] | None = None) -> State:
+    """With what programs hold, and what failed lately. `pardoned`: key -> until when no failure counts."""
     mine = [program for program in programs if program.policy == state.policy]
-    held, resting = flights(programs), backoffs(mine, state.now)
+    held, resting = flights(programs), backoffs(mine, state.now, pardoned or {})
     for program in awaiting(mine).values():
         for step in program.steps:
             held.setdefault(
@@ -80,7 +80,7 @@ def _in_program(
     return replace(workload, infeasible=resting[workload.key]) if workload.key in resting else workload
 
 
-def backoffs(programs: Iterable[Program], now: float) -> dict[str, str]:
+def backoffs(programs: Iterable[Program], now: float, pardoned: Mapping[str, float]) -> dict[str, str]:
     """Key -> why orcha leaves it alone for now: its last moves failed. An applied one begins anew (G7)."""
     count: dict[str, int] = {}
     last: dict[str, tuple[float, str]] = {}
@@ -90,7 +90,7 @@ def backoffs(programs: Iterable[Program], now: float) -> dict[str, str]:
         for step in program.steps:
             if step.phase is Phase.DONE:
                 count.pop(step.key, None)
-            elif step.failure:
+            elif step.failure and program.changed > pardoned.get(step.key, -math.inf):
                 count[step.key] = count.get(step.key, 0) + 1
                 last[step.key] = (program.changed, step.failure)
     found = {}

@@ -92,6 +92,7 @@ class Operations:
             if target not in self._outcomes.changes:
                 raise Unknown(f"there is no workload {target!r} that orcha has seen")
             self._outcomes.let_go([target])
+            self._desk.reclaim(target)
             self._say("Resumed", target, f"orcha may move it again; {_who(by, why)}")
             return
         if target is None:

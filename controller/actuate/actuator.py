@@ -151,6 +151,7 @@ class Actuator:
         """The steps of one node to their end; gives why it is blocked, "" where it is not."""
         async with limit:
             try:
+                await self._prepare(node)
                 while act := next_of(self.program.lane(node)):
                     match act.verb:
                         case Verb.ISSUE:
@@ -164,6 +165,17 @@ class Actuator:
         return ""
 
     # the way there
+
+    async def _prepare(self, node: str) -> None:
+        """Before the first step: whether every driver of the lane could do its part, or a node would be changed in vain."""
+        lane = self.program.lane(node)
+        if any(step.phase is not Phase.WAITING or step.failure for step in lane):
+            return
+        for step in lane:
+            if why := await self._look.hindrance(self.program, step):
+                await self._mark(failed(step, why), f"not begun {step.key}", why)
+                self._count(step, "forward", "refused")
+                return
 
     async def _issue(self, step: Step) -> None:
         """Make the intent durable, if nothing speaks against the step any more."""
@@ -225,7 +237,13 @@ class Actuator:
         self._issued.discard(step.key)
         watch = _Watch(self.clock, patience)
         while True:
-            missing, reading = ("", None) if fresh else await self._look.missing(self.program, step, order)
+            try:
+                missing, reading = ("", None) if fresh else await self._look.missing(self.program, step, order)
+            except Refused as exc:
+                if told:
+                    await self._gone_wrong(step, str(exc))
+                    return
+                missing, reading = str(exc), None
             if missing is None and (told or step.phase is Phase.ISSUED):
                 await self._there(step)
                 return

@@ -82,14 +82,24 @@ class Lookout:
     grounds: Grounds
     clock: Clock
 
-    async def objection(self, program: Program, step: Step) -> str:
-        """Why the step must not begin; "": nothing speaks against it."""
-        allocation = self.grounds.allocation(step.key)
-        if allocation is None or self.grounds.driver(step.key) is None:
+    async def hindrance(self, program: Program, step: Step) -> str:
+        """Why its driver could not do its part, as far as can be told before anything is changed; "": it could."""
+        if self.grounds.allocation(step.key) is None or self.grounds.driver(step.key) is None:
             return f"{step.key} has no allocation or no actuator any more"
         driver = self.driver(program, step)
-        if problems := await bounded(driver.name, driver.check()):
-            return f"{step.key}: {problems[0]}"
+        try:
+            problems = await bounded(driver.name, driver.check())
+        except DriverError as exc:
+            return str(exc)
+        return f"{step.key}: {problems[0]}" if problems else ""
+
+    async def objection(self, program: Program, step: Step) -> str:
+        """Why the step must not begin; "": nothing speaks against it."""
+        if why := await self.hindrance(program, step):
+            return why
+        allocation, driver = self.grounds.allocation(step.key), self.driver(program, step)
+        if allocation is None:
+            return f"{step.key} has no allocation any more"
         reading = await self.reached(step)
         if not reading.up:
             return f"{step.key} cannot be read ({reading.failure_message or reading.failure})"
@@ -145,7 +155,9 @@ class Lookout:
         return bool(allocation and reading.up and is_at(step, allocation, reading.allocated, step.before))
 
     async def missing(self, program: Program, step: Step, order: Order) -> tuple[str | None, Reading | None]:
-        """What is missing until the step's target is in force, None: nothing; and the look that says so."""
+        """What is missing until the step's target is in force, None: nothing; and the look that says so. Raises Refused where
+        the driver sees that it never will be.
+        """
         allocation, driver = self.grounds.allocation(step.key), self.driver(program, step)
         if allocation is None:
             raise Blocked(
@@ -156,12 +168,13 @@ class Lookout:
         if not reading.up:
             return f"{step.key} cannot be read ({reading.failure})", reading
         tells = says(step, reading)
-        if tells and (odd := amiss(step, allocation, reading.allocated, order.amounts)):
-            return held_words(step, reading) if odd == step.resource else _odd_words(step, reading, odd, order), reading
         try:
             missing = await bounded(driver.name, driver.verify(order))
-        except DriverError as exc:
-            return str(exc), reading
+        except NotNow as exc:
+            missing = str(exc)
+        if tells and (odd := amiss(step, allocation, reading.allocated, order.amounts)):
+            said = held_words(step, reading) if odd == step.resource else _odd_words(step, reading, odd, order)
+            return f"{said}; {missing}" if missing else said, reading
         if missing is None and not tells and not driver.conclusive:
             return f"{step.key} does not say how much {step.resource} it has", reading
         return missing, reading
