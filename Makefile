@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help run test check bench bench-decide tools lock format docs clean
+.PHONY: help run test check bench bench-decide fuzz-api tools lock format docs clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench: $(VENV)/.installed ## figures as ratios, all but bench-decide; JSON goes 
 bench-decide: $(VENV)/.installed ## how good the decisions are: every scenario x 20 seeds; OPTIONS="--quick" for a look
 	@mkdir -p .cache/bench
 	@$(BIN)/python benchmarks/bench_decide.py --json .cache/bench/bench_decide.json $(OPTIONS)
+
+fuzz-api: $(VENV)/.installed ## 10 000 made-up requests against the API; OPTIONS="--quick" for a look
+	@$(BIN)/python benchmarks/fuzz_api.py $(OPTIONS)
 
 lock: $(VENV)/.installed ## lock the newest versions that pyproject.toml allows (versions and hashes, no addresses)
 	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements/base.lock

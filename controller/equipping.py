@@ -12,6 +12,7 @@ from exporters.instructions import plain
 
 if TYPE_CHECKING:
     from controller.actuate.driver import Driver
+    from controller.actuate.kubernetes.driver import Connect
     from controller.programs import Amounts
     from exporters.clock import Clock
     from exporters.collector import Collector, Workload
@@ -32,6 +33,8 @@ class Equipment:
     ) -> None:  # fmt: skip
         self._workloads, self._collectors, self._session = workloads, collectors, session
         self._clock, self._folder, self._read_back = clock, folder, read_back
+        self._cluster: Connect | None = None
+        """To the API server, shared by all that need it."""
 
     def driver(self, key: str, brought: Amounts | None) -> Driver | None:
         """A new driver as the workload's manifest says; None: none is declared. `brought`: what orcha last brought it to."""
@@ -41,9 +44,11 @@ class Equipment:
         actuator, allocation = workload.spec.actuator, workload.spec.allocation
         resources = [resource for resource in needs(allocation) if resource not in allocation.reserve]
         if actuator.kubernetes is not None:
-            from controller.actuate.kubernetes import Kubernetes
+            from controller.actuate.kubernetes import Kubernetes, shared_connection
 
-            return Kubernetes(key, actuator.kubernetes, resources, singleton=workload.traits.singleton)
+            self._cluster = self._cluster or shared_connection()
+            singleton = workload.traits.singleton
+            return Kubernetes(key, actuator.kubernetes, resources, singleton=singleton, connect=self._cluster)
         if actuator.command is not None:
             from controller.actuate.command import Command
 

@@ -179,7 +179,7 @@ async def status_from_api(api: str, token_file: Path | None) -> views.View:
             client.get(url, headers=headers) as got,
         ):
             if got.status in {401, 403}:
-                raise CouldNot(f"{api} wants a token ({(await got.text()).strip()}); name its file with --token-file")
+                raise CouldNot(f"{api} wants a token ({_refusal(await got.text())}); name its file with --token-file")
             if got.status != 200:
                 raise CouldNot(f"{url} answered HTTP {got.status}; is this an orcha controller?")
             view: Any = await got.json(content_type=None)
@@ -191,6 +191,15 @@ async def status_from_api(api: str, token_file: Path | None) -> views.View:
     if not isinstance(view, dict) or "workloads" not in view:
         raise CouldNot(f"{url} answered something else than a status; is this an orcha controller?")
     return view
+
+
+def _refusal(text: str) -> str:
+    """What the API says is wrong, in words."""
+    try:
+        error = json.loads(text)["error"]
+        return f"{error['what']}; {error['right']}"
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:200]
 
 
 async def status_from_state(url: str) -> views.View:

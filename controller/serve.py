@@ -154,6 +154,18 @@ class Controller:
     def view(self) -> dict[str, Any]:
         return self.loop.view(__version__, self.reloads.view())
 
+    def version(self) -> object:
+        """Another value whenever `view` would show something else."""
+        loop = self.loop
+        programs = tuple((each.id, each.changed, each.state) for each in self.desk.programs())
+        return (
+            loop.observation,
+            tuple(loop.decisions.values()),
+            tuple(self.reloads.problems),
+            programs,
+            self.world.pauses,
+        )
+
     def ready(self) -> bool:
         """Every workload was tried once, or 30 s passed."""
         return self.source.complete or self.clock.monotonic() - self.began > READY_AFTER
@@ -328,6 +340,8 @@ async def _listening(controller: Controller, host: str, port: int) -> web.AppRun
         metrics=partial(_metrics, controller),
         ready=controller.ready,
         links={name: url for name, url in links.items() if url},
+        version=controller.version,
+        now=controller.clock.time,
         tokens=Tokens(Path(files.read) if files.read else None, Path(files.operate) if files.operate else None),
         manifests=lambda: controller.loop.manifests,
         observation=lambda: controller.loop.observation,

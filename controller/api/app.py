@@ -1,51 +1,97 @@
-"""The controller over HTTP: metrics, health, the status as JSON, and a landing page. It reads and never changes anything.
+"""The controller over HTTP: metrics, health, a landing page, and the API of routes.py.
 
-Who may see it is the same as for the exporter (exporters/doors.py): open to this machine on loopback, by token elsewhere.
+    hardened ▶ in_one_shape ▶ the doors (exporters/doors.py: who asks) ▶ the handler of one operation
+
+Open to this machine on loopback, by token elsewhere; docs/api.md has it for people.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from pydantic import ValidationError
 
+from controller.api.acting import Acting, is_ours, may_change, noted, read_body
+from controller.api.asked import Asked, Word
+from controller.api.faces import Faces
 from controller.api.page import landing_page
-from controller.report.views import as_json
-from exporters.doors import Handler, guard_for, hardened
+from controller.api.problems import Refusal, in_one_shape, refused_by
+from controller.api.reading import Looking
+from controller.api.routes import OPERATIONS, ROOT, Operation
+from controller.api.shown import HTML, Page, Shown, send
+from controller.programs import OPEN
+from exporters.doors import guard_of, hardened
 
+if TYPE_CHECKING:
+    from exporters.doors import Handler
 
-@dataclass(frozen=True, slots=True)
-class Faces:
-    """What the application shows; everything is asked for at each request."""
+__all__ = ["Faces", "application"]
 
-    view: Callable[[], dict[str, Any]]
-    """controller/report/views.py `status`. Called in a worker thread: of 10 000 workloads it takes half a second."""
-    metrics: Handler
-    """The page of /metrics, negotiated by the exporters' server."""
-    ready: Callable[[], bool]
-    links: dict[str, str]
-    """Name -> address of Prometheus, Grafana, Alertmanager, as far as Settings name them."""
-    token_file: Path | None = None
-    """Of the role `read`."""
+MOST_BODY: Final = 64 * 1024
 
 
 def application(faces: Faces, host: str) -> web.Application:
     """The application for one address to listen on."""
-    app = web.Application(middlewares=[hardened, guard_for(host, faces.token_file)], client_max_size=64 * 1024)
-    app.add_routes(
-        [
-            web.get("/", _page(faces)),
-            web.get("/metrics", faces.metrics),
-            web.get("/healthz", _healthz),
-            web.get("/readyz", _readyz(faces)),
-            web.get("/api/v1/status", _status(faces)),
-        ]
-    )
+    shown = Shown(faces)
+    looking, acting = Looking(faces, shown), Acting(faces)
+    app = web.Application(middlewares=[hardened, in_one_shape, guard_of(host, faces.tokens)], client_max_size=MOST_BODY)
+    plain = {"/": _landing(faces, shown), "/metrics": faces.metrics, "/healthz": _healthz, "/readyz": _readyz(faces)}
+    app.add_routes([web.get(path, handler) for path, handler in plain.items()])
+    for operation in OPERATIONS:
+        rooms = acting if operation.method == "POST" else looking
+        handler = (_changes if operation.method == "POST" else _looks)(operation, getattr(rooms, operation.name))
+        app.router.add_route(operation.method, ROOT + operation.path, handler)
+        if operation.method == "GET" and operation.name != "stream":
+            app.router.add_route("HEAD", ROOT + operation.path, handler)
+    app.on_shutdown.append(faces.stream.close)
     return app
+
+
+def _looks(operation: Operation, look: Any) -> Handler:
+    nothing = operation.query()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if operation.name == "stream":
+            is_ours(request)
+        query = _query(request, operation.query) if request.query_string else nothing
+        found: web.StreamResponse = await look(request, query)
+        return found
+
+    return handler
+
+
+def _changes(operation: Operation, act: Any) -> Handler:
+    model = operation.body
+    assert model is not None  # noqa: S101 the table has one for each POST
+    assert issubclass(model, Word)  # noqa: S101 as above
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        done = False
+        try:
+            may_change(request)
+            if request.query_string:
+                raise Refusal(400, "there are no parameters here", "query", "put everything into the body")
+            found: web.StreamResponse = await act(request, await read_body(request, model))
+            done = True
+            return found
+        finally:
+            noted(request, operation.name, done=done)
+
+    return handler
+
+
+def _query(request: web.Request, model: type[Asked]) -> Asked:
+    """Raises Refusal."""
+    twice = next((name for name in request.query if len(request.query.getall(name)) > 1), None)
+    if twice is not None:
+        raise Refusal(400, "a parameter stands twice", f"query {twice[:100]}", "write it once")
+    given: Mapping[str, str] = dict(request.query)
+    try:
+        return model.model_validate(given)
+    except ValidationError as exc:
+        raise refused_by(model, "query", exc) from None
 
 
 async def _healthz(_request: web.Request) -> web.Response:
@@ -61,21 +107,12 @@ def _readyz(faces: Faces) -> Handler:
     return handler
 
 
-def _status(faces: Faces) -> Handler:
-    def page() -> bytes:
-        return as_json(faces.view()).encode()
-
-    async def handler(_request: web.Request) -> web.Response:
-        return web.Response(body=await asyncio.to_thread(page), content_type="application/json", charset="utf-8")
-
-    return handler
-
-
-def _page(faces: Faces) -> Handler:
-    def page() -> bytes:
-        return landing_page(faces.view(), faces.links).encode()
-
-    async def handler(_request: web.Request) -> web.Response:
-        return web.Response(body=await asyncio.to_thread(page), content_type="text/html", charset="utf-8")
+def _landing(faces: Faces, shown: Shown) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        programs = tuple(each for each in faces.operations.programs() if each.state in OPEN)
+        page = await shown.page(
+            "/", lambda view: Page.of(landing_page(view, faces.links, programs).encode(), HTML), programs
+        )
+        return send(request, page)
 
     return handler

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from controller.api.app import Faces, application
+from exporters.doors import Tokens
 
 ROW = {
     "key": "rack-1/golem", "node": "rack-1", "protocol": "golem", "resource": "cpu", "step": 1.0, "min": 0.0, "max": 8.0,
@@ -53,7 +54,7 @@ async def client_of():
             metrics=metrics,
             ready=lambda: ready,
             links={"Grafana": "http://127.0.0.1:3000"},
-            token_file=token_file,
+            tokens=Tokens(read=token_file),
         )
         client = TestClient(TestServer(application(faces, host), host="127.0.0.1"))
         await client.start_server()
