@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 
 from controller import tables
 from controller.programs import OPEN, Original, Pause, Program, Record
+from controller.writing import insert, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,8 +40,8 @@ class Journal:
     async def save(self, program: Program, *records: Record, originals: Iterable[Original] = ()) -> None:
         """Durable when it returns: the program as it is now, the lines that tell why, and what was there before orcha."""
         async with self._store.transaction() as connection:
-            await self._store.upsert(connection, tables.programs, [_program_row(program)])
-            await self._store.insert(connection, tables.records, [_record_row(program.id, each) for each in records])
+            await upsert(connection, tables.programs, [_program_row(program)])
+            await insert(connection, tables.records, [_record_row(program.id, each) for each in records])
             await self._first(connection, originals)
 
     async def _first(self, connection: AsyncConnection, originals: Iterable[Original]) -> None:
@@ -55,7 +56,7 @@ class Journal:
             for key, each in sorted(wanted.items())
             if key not in known
         ]
-        await self._store.insert(connection, tables.originals, rows)
+        await insert(connection, tables.originals, rows)
 
     async def programs(self, since: float, until: float = 1e12, policy: str | None = None) -> list[Program]:
         """Those that changed in the period, or are not over, the newest first."""
@@ -106,7 +107,7 @@ class Journal:
             rows: list[dict[str, Any]] = [
                 {"name": name, "value": json.dumps(asdict(pause))} for name, pause in names.items() if pause is not None
             ]
-            await self._store.insert(connection, tables.meta, rows)
+            await insert(connection, tables.meta, rows)
 
 
 def _program_row(program: Program) -> dict[str, Any]:

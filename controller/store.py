@@ -19,8 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sqlalchemy import BigInteger, Select, Table, bindparam, delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from controller import tables
@@ -34,7 +33,6 @@ from controller.address import (
     inode_of,
     translated,
 )
-from controller.blocks import HOUR
 from controller.opening import begin_epoch, check_version, check_whole, engine_for, migrate, probe
 from controller.queries import inputs_from, load_blocks, load_newest, load_readings, numbers, of
 from controller.rows import (
@@ -42,7 +40,6 @@ from controller.rows import (
     Change,
     Event,
     RecordedDecision,
-    Row,
     Stored,
     StoredBlock,
     block_from,
@@ -57,6 +54,7 @@ from controller.rows import (
     trial_row,
     trials_from,
 )
+from controller.writing import insert, upsert, write_batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -104,7 +102,6 @@ class Store:
         self._changes: dict[str, Change] = {}
         self._trials: dict[str, Trial] = {}
         self._resets: dict[str, float] = {}
-        self._dialect_insert = sqlite.insert if address.path else postgresql.insert
 
     @classmethod
     async def open(
@@ -185,13 +182,13 @@ class Store:
             if not (batch or events or latest or changes or programs or resets):
                 return
             async with self._writing(durable=bool(changes or programs or resets)) as connection:
-                ids = await self._write_batch(connection, batch, changes)
-                await self.insert(connection, tables.events, [asdict(event) for event in events])
-                await self.insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
-                await self.upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
-                await self.upsert(connection, tables.trials, [trial_row(each) for each in programs.values()])
-                await self.upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
-                await self.upsert(
+                ids = await write_batch(connection, batch, changes, self._ids)
+                await insert(connection, tables.events, [asdict(event) for event in events])
+                await insert(connection, tables.decisions, [decision_row(decision) for decision in decisions])
+                await upsert(connection, tables.inputs, [inputs_row(decision) for decision in inputs])
+                await upsert(connection, tables.trials, [trial_row(each) for each in programs.values()])
+                await upsert(connection, tables.meta, [reset_row(*reset) for reset in resets.items()])
+                await upsert(
                     connection, tables.last_decisions, [decision_row(decision) for decision in latest.values()]
                 )
             self._ids.update(ids)
@@ -359,50 +356,6 @@ class Store:
         async with self.reading() as connection:
             rows: Sequence[Any] = (await connection.execute(query)).all()
             return rows
-
-    async def insert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
-        if rows:
-            await connection.execute(insert(table), rows)
-
-    async def upsert(self, connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
-        if not rows:
-            return
-        new = self._dialect_insert(table)
-        values = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
-        key = [column.name for column in table.primary_key]
-        await connection.execute(new.on_conflict_do_update(index_elements=key, set_=values), rows)
-
-    async def _write_batch(
-        self, connection: AsyncConnection, batch: Batch, changes: Mapping[str, Change]
-    ) -> dict[str, int]:
-        rows = [*batch.newest, *batch.readings, *batch.blocks, *batch.rolled]
-        ids = await self._numbered(connection, {row["key"] for row in rows} | changes.keys())
-        for row in rows:
-            row["workload_id"] = ids[row["key"]]
-        await self.upsert(connection, tables.newest, batch.newest)
-        await self.upsert(connection, tables.readings, batch.readings)
-        if batch.rolled:
-            c, start = tables.blocks.c, bindparam("start_", type_=BigInteger)
-            finer = delete(tables.blocks).where(
-                c.workload_id == bindparam("id_"), c.span < HOUR, c.start >= start, c.start < start + 60
-            )
-            await connection.execute(
-                finer, [{"id_": row["workload_id"], "start_": row["start"]} for row in batch.rolled]
-            )
-        await self.upsert(connection, tables.blocks, batch.blocks)
-        if batch.time is not None:
-            await self.upsert(connection, tables.meta, [{"name": "time", "value": repr(batch.time)}])
-        changed = [{"workload_id": ids[key], **asdict(change)} for key, change in changes.items()]
-        await self.upsert(connection, tables.changes, changed)
-        return ids
-
-    async def _numbered(self, connection: AsyncConnection, keys: set[str]) -> dict[str, int]:
-        """The number of each workload; new ones get one."""
-        if keys <= self._ids.keys():
-            return self._ids
-        known = await numbers(connection)
-        await self.insert(connection, tables.workloads, [{"key": key} for key in sorted(keys - known.keys())])
-        return known if keys <= known.keys() else await numbers(connection)
 
     def _forget(
         self,
