@@ -30,9 +30,10 @@ class Equipment:
     def __init__(
         self, workloads: Callable[[], Mapping[str, Workload]], collectors: Mapping[str, Collector], session: Session,
         clock: Clock, folder: Path, read_back: Callable[[str], Awaitable[Reading]],
+        holds: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._workloads, self._collectors, self._session = workloads, collectors, session
-        self._clock, self._folder, self._read_back = clock, folder, read_back
+        self._clock, self._folder, self._read_back, self._holds = clock, folder, read_back, holds
         self._cluster: Connect | None = None
         """To the API server, shared by all that need it."""
 
@@ -48,7 +49,9 @@ class Equipment:
 
             self._cluster = self._cluster or shared_connection()
             singleton = workload.traits.singleton
-            return Kubernetes(key, actuator.kubernetes, resources, singleton=singleton, connect=self._cluster)
+            return Kubernetes(
+                key, actuator.kubernetes, resources, singleton=singleton, connect=self._cluster, holds=self._holds
+            )
         if actuator.command is not None:
             from controller.actuate.command import Command
 

@@ -210,9 +210,8 @@ class Elected:
         if self._lease is None:
             return
         waited = self.waits_until is None or self._clock.monotonic() >= self.waits_until
-        if (
-            hand_over and held and waited
-        ):  # else it runs out: the next one, too, waits for what the one before may still do
+        # else it runs out, so that the next one, too, waits for what is or may be under way
+        if hand_over and held and waited:
             with suppress(LeaseError, TimeoutError):
                 async with asyncio.timeout(RELEASE):
                     await self._hand_over(self._lease)

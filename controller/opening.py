@@ -24,7 +24,14 @@ CHECKED_BYTES: Final = 64 * 2**20
 def engine_for(address: Address, *, write: bool, patience: float) -> AsyncEngine:
     if address.path is None:
         return create_async_engine(
-            address.url, pool_size=4, pool_pre_ping=True, connect_args={"timeout": patience + 10}
+            address.url,
+            pool_size=4,
+            pool_pre_ping=True,
+            # a writer that is frozen inside a transaction must not keep the one after it from its epoch
+            connect_args={
+                "timeout": patience + 10,
+                "server_settings": {"idle_in_transaction_session_timeout": "15000"},
+            },
         )
     engine = create_async_engine(address.url, pool_size=4, connect_args={"timeout": patience})
     event.listen(engine.sync_engine, "connect", _connected_to_write if write else _connected)

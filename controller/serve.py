@@ -135,7 +135,13 @@ class Controller:
         folder = (path.parent if path else Path.cwd()) / HANDOUTS
         session = HttpSession(self._client)
         return Equipment(
-            lambda: self.source.by_key, self.collectors, session, self.clock, folder, self.source.read_back
+            lambda: self.source.by_key,
+            self.collectors,
+            session,
+            self.clock,
+            folder,
+            self.source.read_back,
+            lambda: self.leader.holds,
         )
 
     def _announce(self, program: Program, record: Record) -> None:
@@ -224,17 +230,8 @@ class Controller:
 
 def needing_a_restart(before: SettingsSpec, now: SettingsSpec) -> list[str]:
     """Those changed fields of Settings that are read at the start only, as they are written."""
-    fields = (
-        "listen",
-        "state",
-        "state_file",
-        "retention",
-        "alertmanager_url",
-        "grafana_url",
-        "api",
-        "lease",
-        "log_format",
-    )
+    links, kept = ("alertmanager_url", "grafana_url"), ("listen", "state", "state_file", "retention")
+    fields = (*kept, *links, "api", "lease", "log_format")
     return [to_camel(name) for name in fields if getattr(before, name) != getattr(now, name)]
 
 
@@ -284,8 +281,7 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
         if not await ending.unless_asked(leads(leader, host, port, found.settings.spec.lease is not None)):
             log.info("stopped before it began")
             return
-        stack.push_async_callback(leader.release)
-        losing = stack.enter_context(watched(leader, ending))
+        losing = await stack.enter_async_context(watched(leader, ending))
         controller = await ending.unless_asked(stack.enter_async_context(opened(found, options, collectors, leader)))
         if controller is None:
             log.info("stopped before it began")
@@ -301,6 +297,7 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
             await controller.loop.run(ending.asked)
         finally:
             watching.cancel()
+            losing.midway = controller.desk.busy
             await controller.desk.close()
             await _finish(controller, runner, ending, losing.why)
 

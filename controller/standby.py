@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -71,6 +71,8 @@ class Losing:
         self._leader, self._ending = leader, ending
         self._tasks = [asyncio.create_task(leader.keep(), name="lease"), asyncio.create_task(self._until(leader.lost))]
         self.why = ""
+        self.midway = False
+        """Whether an effect may still be under way at the end: then nobody else may begin at once."""
 
     def also(self, lost: asyncio.Event) -> None:
         """Another sign of it: the store's epoch has passed on."""
@@ -82,16 +84,18 @@ class Losing:
         log.error("this controller may not act any more", why=self.why)
         self._ending.begin()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leader.release(hand_over=not self.midway)
 
 
-@contextlib.contextmanager
-def watched(leader: Leader, ending: Ending) -> Iterator[Losing]:
-    """Keep the right to act, and end the process when it is lost."""
+@contextlib.asynccontextmanager
+async def watched(leader: Leader, ending: Ending) -> AsyncIterator[Losing]:
+    """Keep the right to act, end the process when it is lost, and hand it over at the end."""
     losing = Losing(leader, ending)
     try:
         yield losing
     finally:
-        losing.stop()
+        await losing.stop()

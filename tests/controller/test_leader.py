@@ -215,6 +215,22 @@ async def test_a_holder_that_stops_while_it_renews_hands_over_all_the_same(stage
     assert stage.server.holder == ""
 
 
+async def test_a_renewal_that_comes_through_in_the_midst_of_a_hand_over_does_not_undo_it(stage):
+    first = stage.enter("a")
+    await stage.go(10)
+    await stage._end(first)
+    first._current = False
+    late = ["a"]
+
+    def come_through() -> None:
+        if late:
+            stage.server.write(late.pop())
+
+    stage.server.fault = Fault(before=come_through, methods=("PUT",))
+    await first.release()
+    assert stage.server.holder == ""
+
+
 async def test_a_candidate_that_never_held_leaves_the_lease_alone_when_it_stops(stage):
     stage.server.write("other")
     second = stage.enter("b")
@@ -379,6 +395,18 @@ async def test_a_stand_by_waits_for_an_api_that_is_gone(stage):
     assert first.holds
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_stand_by_outlives_rights_that_are_gone_for_a_while(stage, status):
+    stage.server.write("other")
+    second = stage.enter("b")
+    await stage.quiet()
+    stage.server.fault = Fault(status=status)
+    await stage.go(100)
+    stage.server.fault = None
+    await stage.go(LOOK)
+    assert second.holds
+
+
 async def test_an_answer_that_got_lost_is_found_at_the_next_look(stage):
     stage.server.fault = Fault(status=500, written=True, methods=("POST",))
     first = stage.enter("a")
@@ -437,11 +465,11 @@ async def test_an_annotation_by_somebody_else_disturbs_nothing(stage):
     assert stage.server.leases["depin/orcha"]["metadata"]["annotations"] == {"by": "me"}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 async def test_never_two_hold_whatever_fails_and_whoever_dies(stage, seed):
     rng = random.Random(seed)
     held = set()
-    for turn in range(60):
+    for turn in range(40):
         while len(stage.lives) < 3:
             stage.enter(f"candidate-{turn}-{len(stage.lives)}")
         chance = rng.random()

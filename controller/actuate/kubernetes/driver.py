@@ -84,9 +84,11 @@ class Kubernetes:
         *,
         singleton: bool = False,
         connect: Connect | None = None,
+        holds: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`holds`: whether this process is the one writer, asked between what is read and what is written upon it."""
         self._key, self._spec, self._resources, self._singleton = key, spec, frozenset(resources), singleton
-        self._connect = connect or shared_connection()
+        self._connect, self._holds = connect or shared_connection(), holds
         self._opened: Api | None = None
         self._reclaims = False
         self._returned: tuple[str, Values] = "", {}
@@ -144,6 +146,7 @@ class Kubernetes:
 
     async def apply(self, order: Order) -> None:
         thing = await self._look()
+        self._hold()
         async with self._telling(thing, order):
             if problems := list(forbidding(self._spec, thing, singleton=self._singleton)):
                 raise Refused("; ".join(problems))
@@ -157,6 +160,7 @@ class Kubernetes:
         person changed meanwhile, once the rest is back.
         """
         thing = await self._look()
+        self._hold()
         async with self._telling(thing, order):
             before = {field_of(key): value for key, value in (stood.get("fields") or {}).items()}
             self._returned = order.token, before
@@ -234,6 +238,11 @@ class Kubernetes:
         if self._opened is None:
             self._opened = self._connect()
         return self._opened
+
+    def _hold(self) -> None:
+        """A writer that was frozen before it read would else write upon what its successor left: the version is the newest."""
+        if not self._holds():
+            raise NotNow(f"this controller may not change {self._key} any more: another one is the writer")
 
     async def _look(self) -> dict[str, Any]:
         """The object as it is now; lists leave out what it is, answers do not."""
