@@ -173,7 +173,7 @@ class Outcomes:
         """The changes on which two readings in a row agree."""
         found = []
         for workload in state.workloads:
-            held, reading = known_allocation(workload), _good(workload)
+            held, reading = _set_to(workload), _good(workload)
             if workload.allocation is None or held is None or reading is None or workload.in_flight is not None:
                 continue
             expected = self._expected(workload, workload.allocation.resource, held)
@@ -284,6 +284,15 @@ class Outcomes:
 def _good(workload: WorkloadState) -> Reading | None:
     """The reading that says what it has (estimate/readings.py: known_allocation)."""
     return next((each for each in (workload.reading, workload.last_good) if each is not None and each.up), None)
+
+
+def _set_to(workload: WorkloadState) -> float | None:
+    """What somebody set it to: what its node says is configured, for what is in force may follow slowly, while work drains;
+    else what is in force.
+    """
+    reading, resource = _good(workload), workload.allocation.resource if workload.allocation else ""
+    configured = finite(reading.configured.get(resource)) if reading is not None else None
+    return known_allocation(workload) if configured is None else configured
 
 
 def _towards(shown: Decision, sighting: _Sighting) -> bool:

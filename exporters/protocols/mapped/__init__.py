@@ -217,6 +217,9 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     risen = _risen(counters, payloads, notes)
     used = _amounts(mapping, [amount for amount in figures.used if not amount.counter], bodies) | risen["used"]
     state = _state(figures, bodies, notes)
+    allocated, configured = (_amounts(mapping, found, bodies) for found in (figures.allocated, figures.configured))
+    if mapping.traits.frees_when == "drained":
+        allocated, configured = _undrained(allocated, used), configured or allocated
     reading = Reading(
         workload.node,
         workload.name,
@@ -229,8 +232,8 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
         node_id=word_of(figures.node_id, bodies) if figures.node_id else None,
         quality=_quality(figures),
         native=_native(mapping, bodies, risen["lifetime_native"]),
-        allocated=_amounts(mapping, figures.allocated, bodies),
-        configured=_amounts(mapping, figures.configured, bodies),
+        allocated=allocated,
+        configured=configured,
         used=used,
         irreversible=_irreversible(mapping, bodies, used),
         pool=_pool(figures, bodies),
@@ -241,6 +244,11 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     if not _says_something(reading) and not any(value is not None for value in counters.values()):
         raise Malformed(f"{workload.endpoint} answered, and none of the mapping's figures was in it; check the paths")
     return _at_its_price(reading, mapping)
+
+
+def _undrained(allocated: dict[str, float], used: dict[str, float]) -> dict[str, float]:
+    """What is not free: work that began under a larger allocation keeps what it uses, until it ends."""
+    return {resource: max(amount, used.get(resource, 0.0)) for resource, amount in allocated.items()}
 
 
 def _at_its_price(reading: Reading, mapping: Mapping) -> Reading:

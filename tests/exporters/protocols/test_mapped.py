@@ -667,6 +667,20 @@ def test_the_mapping_declares_its_traits():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("frees_when", "used", "allocated", "configured"),
+    [
+        pytest.param("drained", 6.0, 6.0, 4.0, id="drained: what still runs is not free"),
+        pytest.param("drained", 3.0, 4.0, 4.0, id="drained: nothing runs beyond it"),
+        pytest.param("reported", 6.0, 4.0, None, id="reported: what is said counts"),
+    ],
+)
+def test_shrunk_capacity_is_free_when_the_traits_say_so(frees_when, used, allocated, configured):
+    traits = {"curve": "demand", "resource": "cpu", "freesWhen": frees_when}
+    reading = read(figures(traits=traits, allocated=at("$.cap"), used=at("$.used")), {"cap": 4, "used": used})
+    assert (reading.allocated["cpu"], reading.configured.get("cpu")) == (allocated, configured)
+
+
 def test_a_mapping_that_says_nothing_of_itself_is_watched():
     assert mapped.traits_of(spec(figures(traits={"pollInterval": "60s"}, version=at("$.v")))) == Traits()
     assert mapped.traits_of(spec(None)) == mapped.TRAITS
