@@ -9,15 +9,17 @@ guard is asked again (G5): a reason that passes by itself lets it wait, any othe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from controller.decide import reconsider
 from controller.estimate.words import amount, money, odds
-from controller.inflight import allocations_of, holdings_of
+from controller.inflight import allocations_of, holdings_of, known_of
 from controller.model import Move, Reason
 from controller.plan.limits import SLACK
 from controller.plan.standing import clock, mode_of
+from controller.policy import MinImprovement
 from controller.programs import WAITING, Cause, Program, ProgramState, Stage
 from controller.promises import Kind, Promise, trial
 from controller.sequence import sequence
@@ -74,16 +76,30 @@ def _words(moves: Sequence[Move], promise: Promise | None, stage: Stage | None) 
     return f"{', '.join(said)}{more}{part}: {brings}{sure}{costs}"
 
 
+ORCHA: Final = "orcha"
+"""How everybody begins who is not a person, in `Program.by`."""
+
+
+def asks(program: Program, state: State) -> bool:
+    """Whether a person has to be asked: anything short of Auto, for any workload of it."""
+    those = {w.key: w for w in state.workloads}
+    return any(mode_of(state, those[step.key]) != "Auto" for step in program.steps if step.key in those)
+
+
+def outgrown(program: Program, state: State) -> bool:
+    """Whether orcha approved it by itself, and may not any more: the policy, or a workload, has become stricter."""
+    return program.state is ProgramState.APPROVED and program.by.startswith(ORCHA) and asks(program, state)
+
+
 def for_approval(program: Program, state: State, why: str = "") -> Program:
     """Pending, where a person is to be asked, else approved. `why`: why one is asked in any mode."""
-    those = {w.key: w for w in state.workloads}
-    asks = bool(why) or any(mode_of(state, those[step.key]) == "Approve" for step in program.steps if step.key in those)
+    asked = bool(why) or asks(program, state)
     return replace(
         program,
         expires=state.now + state.spec.approval.ttl,
-        state=ProgramState.PENDING if asks else ProgramState.APPROVED,
-        by="orcha" if asks else f"orcha (policy {state.policy} is in mode Auto)",
-        said=(why or "waits for a person's word") if asks else "",
+        state=ProgramState.PENDING if asked else ProgramState.APPROVED,
+        by=ORCHA if asked else f"{ORCHA} (policy {state.policy} is in mode Auto)",
+        said=(why or "waits for a person's word") if asked else "",
     )
 
 
@@ -137,20 +153,88 @@ def expired(program: Program, now: float) -> Program | None:
 
 
 def annotated(program: Program, annotations: Mapping[str, str], policy: str) -> tuple[ProgramState, str] | None:
-    """What the owner's annotations on the policy say of a pending program: its new state, and who says so."""
-    for name, state in ((REJECT, ProgramState.REJECTED), (APPROVE, ProgramState.APPROVED)):
+    """What the owner's annotations on the policy say of a program that waits: its new state, and who says so."""
+    words = ((REJECT, ProgramState.REJECTED), (APPROVE, ProgramState.APPROVED))
+    for name, state in words if program.state is ProgramState.PENDING else words[:1]:
         if program.id in annotations.get(name, "").replace(",", " ").split():
             return state, f"manifests (annotation {name} of policy {policy})"
     return None
 
 
-def void_or_wait(verdicts: Sequence[Verdict]) -> tuple[bool, str]:
-    """Of a program whose moves the guard does not all allow now: whether it is void, or only has to wait; and why."""
+def stands_refused(new: Program, known: Iterable[Program], state: State) -> bool:
+    """Whether a person said no to the same, and that word still counts: as long as an approval would have."""
+    allocations = allocations_of(state)
+    return any(
+        old.state is ProgramState.REJECTED and old.cause is Cause.PLAN and old.began is None
+        and old.expires is not None and state.now < old.expires and not supersedes(new, old, allocations)
+        for old in known
+    )  # fmt: skip
+
+
+# --- just before it begins ----------------------------------------------------------------------------------------
+
+
+def asked_again(program: Program, state: State) -> tuple[bool, str] | None:
+    """What speaks against its begin now, from a fresh State: whether it is void by that, or only has to wait; and why. None:
+    it may begin.
+
+    It was made of analyses in which rises lasted, so that is not asked again. Of a change in stages the whole must be worth
+    it, or what is left of it bring anything at all; the part alone only has to be safe.
+    """
+    if why := _outdated(program, state):
+        return True, why
+    state = replace(state, rises=state.spec.objective.rise_analyses)
+    if program.stage is None:
+        return _void_or_wait(reconsider(state, moves_of(program)))
+    if program.cause is Cause.PLAN and (found := _void_or_wait(reconsider(state, _whole_of(program, state)))):
+        return found
+    verdicts = reconsider(_eased(state), moves_of(program), free=True)
+    if program.cause is Cause.PLAN:
+        verdicts = tuple(each for each in verdicts if each.reason not in _WORTH)
+    return _void_or_wait(verdicts)
+
+
+_WORTH: Final = frozenset({Reason.LOW_GAIN, Reason.NO_PAYBACK, Reason.LOW_CONFIDENCE})
+
+
+def _eased(state: State) -> State:
+    """As for a part of a change: any gain is enough that is rather there than not, and `every` has passed for it."""
+    limits = state.spec.limits
+    sure = min(limits.min_confidence, 0.5)
+    eased = limits.model_copy(update={"min_improvement": MinImprovement(percent=0.0), "min_confidence": sure})
+    return replace(state, spec=state.spec.model_copy(update={"limits": eased}), last_program_at=None)
+
+
+def _whole_of(program: Program, state: State) -> tuple[Move, ...]:
+    """All that a first stage is the begin of."""
+    first, last = (dict(program.stage.first), dict(program.stage.last)) if program.stage else ({}, {})
+    those = {w.key: w.allocation.resource for w in state.workloads if w.allocation is not None}
+    steps = {step.key: step.resource for step in program.steps}
+    return tuple(
+        Move(key, key.partition("/")[0], steps.get(key) or those.get(key, ""), first[key], last[key], 0.0, 0.0)
+        for key in last
+    )
+
+
+def _void_or_wait(verdicts: Sequence[Verdict]) -> tuple[bool, str] | None:
     refused = [verdict for verdict in verdicts if not verdict.allowed]
+    if not refused:
+        return None
     own = [verdict for verdict in refused if verdict.reason is not Reason.COMPANION_REFUSED] or refused
     lasting = [verdict for verdict in own if verdict.reason not in PASSING]
     first = (lasting or own)[0]
     return bool(lasting), f"{first.reason.value}: {first.sentence}"
+
+
+def _outdated(program: Program, state: State) -> str:
+    """Which workload holds something else than when it was planned, by whomever; "": none, as far as they say."""
+    held = known_of(state)
+    for step in program.steps:
+        has, had = held.get(step.key), step.before[step.resource]
+        if has is not None and abs(has - had) > 1e-6 * max(abs(has), abs(had)):  # as the guard
+            was, now = amount(step.resource, had), amount(step.resource, has)
+            return f"{Reason.STALE.value}: the plan was made when {step.key} had {was} {step.resource}; it has {now}"
+    return ""
 
 
 def moves_of(program: Program) -> tuple[Move, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from controller.estimate.ahead import Outlook, foresee
+from controller.estimate.cost import moving
 from controller.estimate.curves import curves as curves_of
 from controller.estimate.curves import horizon_of, lines
 from controller.estimate.predicted import pasts
@@ -129,13 +130,31 @@ def judge(
     )  # fmt: skip
 
 
-def reconsider(state: State, moves: Sequence[Move]) -> tuple[Verdict, ...]:
-    """The guard's word on moves that were decided earlier, from the State as it is now (G5): one Verdict for each."""
+def reconsider(state: State, moves: Sequence[Move], *, free: bool = False) -> tuple[Verdict, ...]:
+    """The guard's word on moves that were decided earlier, from the State as it is now (G5): one Verdict for each. What they
+    gain and cost is reckoned anew, on the curves of their nodes. `free`: what moving costs is not asked for.
+    """
     state = _sorted(state)
     standing = stand(state)
-    curves, _ = _estimate(state, standing, _expected(state))
+    expected = _expected(state)
+    nodes = {move.node for move in moves}
+    asked = None if _needs_all(state) else {w.key for w in _movable(state) if w.node in nodes}
+    many = sum(1 for key in standing.held if key not in standing.workload) > MANY  # as sure as `decide` makes them
+    curves, _ = _estimate(state, standing, expected, replicates=0 if many else REPLICATES, only=asked, closed=many)
+    if open_ := {key for key in curves if curves[key].influence is None} if many else set():
+        sure, _ = _estimate(state, standing, expected, only=open_)
+        curves = dict(sorted((curves | sure).items()))
+    now = tuple(_reckoned(move, standing, curves, free=free) for move in moves)
     empty = _stay(state, Reason.ALREADY_BEST, "asked again", {}, standing).plan
-    return guard(state, replace(empty, moves=tuple(moves)), curves, standing)
+    return guard(state, replace(empty, moves=now), curves, standing)
+
+
+def _reckoned(move: Move, standing: Standing, curves: Mapping[str, Curve], *, free: bool) -> Move:
+    curve, workload = curves.get(move.key), standing.workloads.get(move.key)
+    if curve is None or workload is None:
+        return move
+    cost = 0.0 if free else moving(workload.traits, curve.at(move.from_))
+    return replace(move, gain_usd_per_hour=curve.at(move.to) - curve.at(move.from_), cost_usd=cost)
 
 
 def refit(state: State, mark: Mark = lambda _: None) -> dict[str, Curve]:
@@ -158,7 +177,7 @@ def _movable(state: State) -> list[WorkloadState]:
 def _nothing_can_move(state: State, standing: Standing, out: Mapping[str, Why]) -> Why | None:
     """Why the analysis can stop before it has begun: Off, nothing declared, or everybody at rest."""
     movable = _movable(state)
-    if standing.overall and standing.overall[0] is Reason.MODE_OFF:
+    if standing.overall and standing.overall[0] in {Reason.MODE_OFF, Reason.PAUSED}:
         return standing.overall
     if not movable:
         return (

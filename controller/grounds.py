@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.actuate.dry_run import DryRun, laid_over, seen
+from controller.aftermath import only_pretended
 from controller.inflight import flights
-from controller.programs import OVER, Amounts, Program
+from controller.programs import OVER, Amounts, Original, Program
 from exporters.reading import Connection, Reading
 from exporters.traits import Traits
 
@@ -36,8 +37,8 @@ class World:
         self._retired: list[Driver] = []
         """Replaced by newer manifests, and not closed yet."""
         self._drivers: dict[str, tuple[Watched, Driver | None]] = {}
-        self.recalled: Callable[[str], Amounts | None] = lambda _key: None
-        """What orcha last brought a workload to, as far as is known; the Desk's."""
+        self.recalled: Callable[[str], Amounts | None] | None = None
+        """What orcha last brought a workload to; the Desk's. None: it is not known yet."""
         self.programs: Mapping[str, Program] = {}
         """Those that are not over; the Desk's."""
         self.pauses: frozenset[str] = frozenset()
@@ -49,7 +50,7 @@ class World:
 
     def brought(self, key: str) -> Amounts | None:
         """What orcha last brought a workload to, its companions with it; None: it never did, as far as is known."""
-        return self.recalled(key)
+        return None if self.recalled is None else self.recalled(key)
 
     async def read_back(self, key: str) -> Reading:
         if key not in self._source.watched:
@@ -62,8 +63,8 @@ class World:
         allocation = self.allocation(key)
         if allocation is None or not self._source.assumes(key) or self._told(key):
             return reading
-        said = {resource: amount for resource, amount in reading.allocated.items() if resource != allocation.resource}
-        return replace(reading, allocated=said)  # what was only assumed proves nothing
+        known = {resource: amount for resource, amount in reading.allocated.items() if resource != allocation.resource}
+        return replace(reading, allocated=known)  # what was only assumed proves nothing
 
     def _seen(self, reading: Reading) -> Reading:
         """As if what was pretended were so; with what is said to be there at the begin, where the node cannot say."""
@@ -73,8 +74,21 @@ class World:
         return laid_over(reading, told) or reading if told else reading
 
     def _told(self, key: str) -> Mapping[str, float] | None:
-        known = self._drivers.get(key)
-        return known[1].amounts if known and isinstance(known[1], DryRun) else None
+        """What it is pretended to have, also of what was pretended before a restart."""
+        watched = self._source.watched.get(key)
+        if watched is None or watched.driver != DryRun.name or self.recalled is None:
+            return None
+        driver = self.driver(key)
+        return driver.amounts if isinstance(driver, DryRun) else None
+
+    def begin_in_earnest(self, originals: Mapping[str, Original]) -> list[str]:
+        """Workloads that were only pretended to be changed, and have a real driver now."""
+        return [
+            key
+            for key, original in originals.items()
+            if (watched := self._source.watched.get(key)) is not None and watched.driver not in {DryRun.name, "none"}
+            if only_pretended(original) and all(key not in {s.key for s in p.steps} for p in self.programs.values())
+        ]
 
     def seen(self, state: State) -> State:
         """The State as it would be had everything pretended been done."""

@@ -86,7 +86,10 @@ class Reconciler:
         self.desk: Desk | None = None
         """Who acts; None: nobody. Set before the first turn."""
         self.audience: Audience = Nobody()
-        self._rises: dict[str, int] = {}
+        self._rises: dict[str, tuple[int, float | None]] = {}
+        """Policy -> how many analyses in a row wanted to move, and when its last program had begun by then."""
+        self._minding = asyncio.Lock()
+        """One at a time looks at what changed: the loop in a thread, and whoever asks over the API."""
         self.observation = Observation(at=clock.time())
         self.decisions: dict[str, Decision] = {}
         self.outcomes = Outcomes(store)
@@ -118,8 +121,7 @@ class Reconciler:
     async def reconcile(self) -> None:
         with self._step("observe"):
             await self._observe()
-        if self.desk is not None:
-            self.desk.hand_over(self.outcomes)
+        ready = self.desk is not None and await self._restored(self.desk)
         for policy in self.manifests.policies:
             if policy.spec.mode == "Off":
                 self.decisions.pop(policy.name, None)
@@ -127,11 +129,13 @@ class Reconciler:
                 await self._decide(policy)
             elif policy.name in self.decisions and self._is_due(policy, "estimate", policy.spec.reconcile.estimate):
                 await self._refit(policy)
-        if self.desk is not None:
-            with self._step("actuate"):
-                await self._act(self.desk)
-        with self._step("report"):
-            await self._remember()
+        try:
+            if self.desk is not None and ready:
+                with self._step("actuate"):
+                    await self._act(self.desk)
+        finally:
+            with self._step("report"):
+                await self._remember()
 
     async def _observe(self) -> None:
         self.observation = await self._source.observe()
@@ -141,8 +145,6 @@ class Reconciler:
 
     async def _act(self, desk: Desk) -> None:
         """What is due on the Desk. A journal that cannot be written begins nothing, and is said."""
-        if not await self._restored(desk):
-            return
         try:
             await desk.turn(self.outcomes.ledgers)
         except StoreError as exc:
@@ -152,17 +154,24 @@ class Reconciler:
         self._metrics.acting.show(names, desk.programs(), {name: self._next_change(name) for name in names})
 
     async def _restored(self, desk: Desk) -> bool:
-        if not desk.restored and await self.outcomes.restore():
-            try:
+        """Whether it is known what was done, and what came to its end since is told. Before that nobody can tell what orcha
+        changed from what a person did, so nothing is caught up with, and nothing proposed.
+        """
+        try:
+            if not desk.restored and await self.outcomes.restore():
                 await desk.restore(self.outcomes)
-            except StoreError as exc:
-                log.error("nothing is done before the journal can be read", why=str(exc))
+            async with self._minding:
+                await desk.hand_over(self.outcomes)
+        except StoreError as exc:
+            log.error("nothing is done before the journal can be read", why=str(exc))
         return desk.restored
 
     def _next_change(self, policy: str) -> float | None:
         """The earliest time at which a program of it may begin; None: it may not act."""
         decision = self.decisions.get(policy)
-        return None if decision is None else next_change(decision.state)
+        if decision is None:
+            return None
+        return next_change(decision.state, () if self.desk is None else self.desk.begun(policy))
 
     async def look(self, policy: str, keys: Iterable[str]) -> State | None:
         """The State of one policy as it is now, with a fresh look at these workloads (G5)."""
@@ -173,14 +182,16 @@ class Reconciler:
         await asyncio.gather(*(self._source.read_back(key) for key in known))
         await self._observe()
         expression = found.spec.limits.block_while
-        state = self.outcomes.remember(
-            await self._state(found, await self._ask_block(expression) if expression else None)
-        )
+        blocked = await self._ask_block(expression) if expression else None
+        async with self._minding:
+            state = self.outcomes.remember(await self._state(found, blocked))
         return self._paced(state)
 
     def _paced(self, state: State) -> State:
-        state = replace(state, rises=self._rises.get(state.policy, 0))
-        return self.desk.pace(state) if self.desk is not None else state
+        """With how many programs began lately, and how many analyses in a row wanted to move since the last of them."""
+        state = self.desk.pace(state) if self.desk is not None else state
+        rises, last = self._rises.get(state.policy, (0, None))
+        return replace(state, rises=rises if last == state.last_program_at else 0)
 
     def _take_in(self, reading: Reading) -> None:
         watched = self._source.watched.get(reading.key)
@@ -191,12 +202,16 @@ class Reconciler:
     async def _decide(self, policy: AllocationPolicy) -> None:
         """Estimate, plan and guard, in a thread: it is arithmetic, and scrapes must not wait for it."""
         expression = policy.spec.limits.block_while
-        state = await self._state(policy, await self._ask_block(expression) if expression else None)
-        if await self.outcomes.restore():
-            state = await asyncio.to_thread(self.outcomes.catch_up, state)
+        blocked = await self._ask_block(expression) if expression else None
+        async with self._minding:
+            state = await self._state(policy, blocked)
+            if self.desk is not None and not self.desk.restored:
+                state = self.outcomes.remember(state)
+            elif await self.outcomes.restore():
+                state = await asyncio.to_thread(self.outcomes.catch_up, state)
         state = self._paced(state)
         decision = await asyncio.to_thread(decide, state, self._timed())
-        self._rises[policy.name] = 0 if _acts(decision) else rises_after(state.rises, decision.verdicts)
+        self._rises[policy.name] = rises_after(state.rises, decision.verdicts), state.last_program_at
         self._metrics.count(decision)
         shown = self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
         self.outcomes.show(shown)
@@ -320,10 +335,6 @@ class Reconciler:
         )  # fmt: skip
         programs = () if self.desk is None else self.desk.programs()
         return with_drift(view, self.outcomes.changes, programs)
-
-
-def _acts(decision: Decision) -> bool:
-    return any(verdict.allowed for verdict in decision.verdicts)
 
 
 async def _in_slices(items: Iterable[T]) -> AsyncIterator[T]:

@@ -45,6 +45,10 @@ class ProgramState(StrEnum):
     SUPERSEDED = "superseded"
     """Void: a newer plan, or the world as it was when it was to begin, took its place."""
 
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
 
 WAITING: Final = frozenset({ProgramState.PENDING, ProgramState.APPROVED})
 """Nothing was done yet."""

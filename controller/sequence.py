@@ -71,9 +71,9 @@ def _has(amounts: Mapping[str, float], resource: str, reported: Mapping[str, flo
     return {each: amount if each == resource else reported.get(each, amount) for each, amount in amounts.items()}
 
 
-def name_of(policy: str, at: float, steps: Iterable[Step]) -> str:
+def name_of(policy: str, at: float, cause: Cause, steps: Iterable[Step]) -> str:
     """A short name that the same program always has."""
-    said = repr((policy, at, [(s.key, s.before[s.resource], s.after[s.resource]) for s in steps]))
+    said = repr((policy, at, cause.value, [(s.key, s.before[s.resource], s.after[s.resource]) for s in steps]))
     return f"p-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
@@ -111,7 +111,7 @@ def sequence(
             raise Unsafe(said)
         now[step.key] = step.after[step.resource]
     return Program(
-        id=name_of(policy, at, steps), policy=policy, cause=cause, at=at, steps=steps, state=ProgramState.PENDING,
+        id=name_of(policy, at, cause, steps), policy=policy, cause=cause, at=at, steps=steps, state=ProgramState.PENDING,
         sentence=sentence, changed=at,
     )  # fmt: skip
 

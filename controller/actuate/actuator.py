@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import structlog
 
 from controller.actuate.driver import DriverError, NotNow, Refused
-from controller.actuate.looking import FIRST_LOOK, LONGEST_PAUSE, LOOKS, Blocked, Grounds, Lookout, bounded
+from controller.actuate.looking import FIRST_LOOK, LONGEST_PAUSE, LOOKS, Blocked, Grounds, Lookout, Seen, bounded
 from controller.address import StoreError, StoreFenced
 from controller.programs import Order, Original, Phase, Program, ProgramState, Record, Step
 from controller.sequence import Verb, failed, goes_back, next_of, settled
@@ -28,7 +28,6 @@ from exporters.quantity import format_duration
 
 if TYPE_CHECKING:
     from exporters.clock import Clock
-    from exporters.reading import Reading
 
 log = structlog.get_logger("orcha.actuate")
 
@@ -65,29 +64,31 @@ class _Watch:
 
     clock: Clock
     patience: float
+    first: float = FIRST_LOOK
+    """Seconds until the first look: none on the way there, for what is new is news; going back, the old value is not."""
     waited: float = 0.0
     lost: float = 0.0
-    _next: float = FIRST_LOOK
+    _next: float = field(init=False)
     _counted: float = 0.0
     """Until when time was counted, on the clock's own count."""
 
     def __post_init__(self) -> None:
-        self._counted = self.clock.monotonic()
+        self._counted, self._next = self.clock.monotonic(), self.first
 
     def leave_out(self, seconds: float) -> None:
         """So much of what passed since is nobody's fault: the policy was paused."""
         self._counted += seconds
 
-    async def pause(self, reading: Reading | None) -> None:
-        """Until the next look. The time in which a node does not answer is not the change's fault."""
+    async def pause(self, counts: bool) -> None:
+        """Until the next look. `counts`: the time is the change's, and not that of a node which does not answer."""
         await self.clock.sleep(self._next)
         now = self.clock.monotonic()
         passed, self._counted = now - self._counted, now
-        if reading is not None and not reading.up:
-            self.lost += passed
-        else:
+        if counts:
             self.waited, self.lost = self.waited + passed, 0.0
-        self._next = min(2 * self._next, LONGEST_PAUSE, max(FIRST_LOOK, self.patience / LOOKS))
+        else:
+            self.lost += passed
+        self._next = min(max(2 * self._next, FIRST_LOOK), LONGEST_PAUSE, max(FIRST_LOOK, self.patience / LOOKS))
 
 
 Told = Callable[[Program, Record], None]
@@ -109,6 +110,12 @@ class Actuator:
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _issued: set[str] = field(default_factory=set)
     """Steps whose intent this very run made durable: nobody can have brought them about yet."""
+    _refused: set[str] = field(default_factory=set)
+    """Steps that their driver refused outright: no effect of theirs is on its way."""
+    _doubtful: set[str] = field(default_factory=set)
+    """Steps of which nobody knows whether their driver took them."""
+    _since: float = 0.0
+    """When this run began: what was issued before may have been taken then."""
     _look: Lookout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,9 +125,9 @@ class Actuator:
         """To the end: applied, rolled back, or blocked. Raises Lost and StoreFenced; cancelled, it leaves the rest to the
         next start.
         """
+        self._since = now = self.clock.time()
         if self.program.state is not ProgramState.RUNNING:
-            now = self.clock.time()
-            begun = replace(self.program.turned(ProgramState.RUNNING, now), retry_at=None)
+            begun = replace(self.program.turned(ProgramState.RUNNING, now, self.program.by), retry_at=None)
             begun = replace(begun, began=begun.began if begun.began is not None else now)
             await self._save(begun, "running", begun.sentence)
         limit = asyncio.Semaphore(max(1, self.ways.parallel_nodes))
@@ -140,11 +147,11 @@ class Actuator:
         now, state = self.clock.time(), settled(self.program)
         if state is None:
             wait = min(LONGEST_RETRY, SHORTEST_RETRY * 2 ** min(self.program.tries, _DOUBLED))
-            blocked = self.program.turned(ProgramState.BLOCKED, now, said="; ".join(stuck))
+            blocked = self.program.turned(ProgramState.BLOCKED, now, self.program.by, "; ".join(stuck))
             ended = replace(blocked, retry_at=now + wait, tries=self.program.tries + 1)
         else:
             back = [step.failure for step in self.program.steps if step.failure]
-            ended = self.program.turned(state, now, said="; ".join(back))
+            ended = self.program.turned(state, now, self.program.by, "; ".join(back))
         return await self._save(ended, ended.state.value, ended.said or "every node reports what it was given")
 
     async def _lane(self, node: str, limit: asyncio.Semaphore) -> str:
@@ -171,6 +178,7 @@ class Actuator:
         lane = self.program.lane(node)
         if any(step.phase is not Phase.WAITING or step.failure for step in lane):
             return
+        await self._clear()
         for step in lane:
             if why := await self._look.hindrance(self.program, step):
                 await self._mark(failed(step, why), f"not begun {step.key}", why)
@@ -203,7 +211,7 @@ class Actuator:
                 self._note(step, str(exc))
             except DriverError as exc:
                 return str(exc), None
-            await watch.pause(None)
+            await watch.pause(counts=True)
 
     # the way back
 
@@ -238,33 +246,38 @@ class Actuator:
         watch = _Watch(self.clock, patience)
         while True:
             try:
-                missing, reading = ("", None) if fresh else await self._look.missing(self.program, step, order)
+                seen = Seen("") if fresh else await self._look.missing(self.program, step, order)
             except Refused as exc:
                 if told:
                     await self._gone_wrong(step, str(exc))
                     return
-                missing, reading = str(exc), None
-            if missing is None and (told or step.phase is Phase.ISSUED):
+                seen = Seen(str(exc))
+            if seen.missing is None and (told or step.phase is Phase.ISSUED):
                 await self._there(step)
                 return
-            fresh, said = False, missing or ""
+            fresh, said = False, seen.missing or ""
             try:
                 if not told:
                     watch.leave_out(await self._clear())
-                    said = await self._bring(step, order, is_there=missing is None)
-                    told, reading, watch = True, None, _Watch(self.clock, patience)
+                    said = await self._bring(step, order, is_there=seen.missing is None)
+                    told, seen = True, Seen("")
+                    watch = _Watch(self.clock, patience, first=0.0 if step.phase is Phase.ISSUED else FIRST_LOOK)
             except NotNow as exc:
                 said = str(exc)
             except Refused as exc:
                 await self._gone_wrong(step, str(exc))
                 return
-            if reading and reading.up and watch.waited >= self._look.patience(step, reading, self.ways.drain):
+            if seen.counts and self._is_late(step, seen, watch):
                 await self._gone_wrong(step, late_words(step, said, format_duration(watch.waited)))
                 return
             if watch.lost >= patience:
                 raise Blocked(f"{said}; it is waited for")
             self._note(step, said)
-            await watch.pause(reading)
+            await watch.pause(seen.counts)
+
+    def _is_late(self, step: Step, seen: Seen, watch: _Watch) -> bool:
+        limit = self._look.patience(step, seen.reading, self.ways.drain) if seen.reading else watch.patience
+        return watch.waited > 0 and watch.waited >= limit
 
     async def _bring(self, step: Step, order: Order, *, is_there: bool) -> str:
         """Make the effect; gives what is missing then. Raises Refused, NotNow, Lost. Since the intent was written much may
@@ -277,8 +290,24 @@ class Actuator:
             if said:
                 raise Refused(said)
         self._hold()
-        await bounded(driver.name, driver.undo(order, step.stood or {}) if back else driver.apply(order))
+        if back:
+            await bounded(driver.name, driver.undo(order, step.stood or {}))
+        else:
+            await self._applied(step, order)
         return f"{step.key} has not said yet that it was taken"
+
+    async def _applied(self, step: Step, order: Order) -> None:
+        """Tell the driver, and remember if it refused outright: then nothing of it is on its way, now or later."""
+        driver = self._look.driver(self.program, step)
+        try:
+            await bounded(driver.name, driver.apply(order))
+        except Refused:
+            if step.since is not None and step.since >= self._since and step.key not in self._doubtful:
+                self._refused.add(step.key)
+            raise
+        except NotNow:
+            self._doubtful.add(step.key)
+            raise
 
     async def _there(self, step: Step) -> None:
         back = step.phase is Phase.RETURNING
@@ -289,12 +318,26 @@ class Actuator:
 
     async def _gone_wrong(self, step: Step, why: str) -> None:
         if step.phase is Phase.RETURNING:
+            if step.key in self._refused and await self._stays_back(step):
+                await self._there(step)  # nothing was taken, and so nothing has to be given back
+                return
             self._count(step, "backward", "failed")
             raise Blocked(f"{step.key} could not be taken back: {why}")
         if not self._look.driver(self.program, step).reversible and not await self._look.is_back(step):
             raise Blocked(why)
         self._count(step, "forward", "failed")
         await self._mark(failed(step, why), f"failed {step.key}", why)
+
+    async def _stays_back(self, step: Step) -> bool:
+        """Whether its node reports the old value for as long as a change of it may take to show: whoever refused may have done
+        it all the same (a command that failed at its last line).
+        """
+        watch = _Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
+        while await self._look.is_back(step):
+            if watch.waited >= watch.patience:
+                return True
+            await watch.pause(counts=True)
+        return False
 
     # small things
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("orcha.actuate")
 
 FIRST_LOOK: Final = 0.25
-"""Seconds after an effect until the node is asked; then twice as long each time,"""
+"""Seconds until a node is asked again, and, going back, until it is asked first; then twice as long each time,"""
 LOOKS: Final = 40
 """until it is asked so many times within the protocol's verify_timeout,"""
 LONGEST_PAUSE: Final = 30.0
@@ -75,6 +75,17 @@ class Grounds(Protocol):
         ...
 
     def paused(self, policy: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at how far a step has come."""
+
+    missing: str | None
+    """What its target lacks, as a clause; None: it is in force."""
+    reading: Reading | None = None
+    counts: bool = True
+    """Whether the time that passes speaks against the change, and not against a node that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +162,18 @@ class Lookout:
         return f"{step.key} has no room to grow: {said}" if said else ""
 
     async def is_back(self, step: Step) -> bool:
+        """Whether its node reports the old amounts, and is not set to any others that work in progress keeps from coming."""
         allocation, reading = self.grounds.allocation(step.key), await self.grounds.read_back(step.key)
-        return bool(allocation and reading.up and is_at(step, allocation, reading.allocated, step.before))
+        if allocation is None or not reading.up or not is_at(step, allocation, reading.allocated, step.before):
+            return False
+        configured = reading.configured
+        return step.resource not in configured or is_at(step, allocation, configured, step.before)
 
-    async def missing(self, program: Program, step: Step, order: Order) -> tuple[str | None, Reading | None]:
-        """What is missing until the step's target is in force, None: nothing; and the look that says so. Raises Refused where
-        the driver sees that it never will be.
+    async def missing(self, program: Program, step: Step, order: Order) -> Seen:
+        """What is missing until the step's target is in force. Raises Refused where the driver sees that it never will be.
+
+        While the node does not answer, its driver is asked: a change whose roll-out is not through may be what keeps it
+        from answering, and that is not waited for like a node that is gone.
         """
         allocation, driver = self.grounds.allocation(step.key), self.driver(program, step)
         if allocation is None:
@@ -165,19 +182,20 @@ class Lookout:
                 "gives the program up"
             )
         reading = await self.grounds.read_back(step.key)
-        if not reading.up:
-            return f"{step.key} cannot be read ({reading.failure})", reading
-        tells = says(step, reading)
         try:
             missing = await bounded(driver.name, driver.verify(order))
         except NotNow as exc:
-            missing = str(exc)
+            missing = str(exc) if reading.up else None
+        if not reading.up:
+            said = f"{step.key} cannot be read ({reading.failure})"
+            return Seen(f"{said}; {missing}" if missing else said, reading, counts=missing is not None)
+        tells = says(step, reading)
         if tells and (odd := amiss(step, allocation, reading.allocated, order.amounts)):
             said = held_words(step, reading) if odd == step.resource else _odd_words(step, reading, odd, order)
-            return f"{said}; {missing}" if missing else said, reading
+            return Seen(f"{said}; {missing}" if missing else said, reading)
         if missing is None and not tells and not driver.conclusive:
-            return f"{step.key} does not say how much {step.resource} it has", reading
-        return missing, reading
+            return Seen(f"{step.key} does not say how much {step.resource} it has", reading)
+        return Seen(missing, reading)
 
     def patience(self, step: Step, reading: Reading, drain: float) -> float:
         """Longer while what was asked for is configured, and work that began before still runs."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controller.estimate.readings import Why, counting, unfit
 from controller.model import Reason
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from controller.plan.feasible import Tallies
     from controller.plan.worth import Trust
     from controller.policy import Mode
+    from exporters.nodes import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,23 +181,40 @@ def _resting(state: State, workload: WorkloadState) -> Why | None:
     return None
 
 
-def next_change(state: State) -> float | None:
+def next_change(state: State, begun: Sequence[float] = ()) -> float | None:
     """The earliest time at which a program may begin, as far as holds, protections, windows and the rate tell; None: not
-    before somebody changes something.
+    before somebody changes something. `begun`: when programs that count began.
     """
-    if state.paused or state.spec.mode in {"Off", "Suggest"} or state.learned.fallback is not None:
+    limits, objective = state.spec.limits, state.spec.objective
+    if state.paused or state.spec.mode in _STILL or state.learned.fallback is not None:
         return None
     times = [_free_at(state, w) for w in state.workloads if w.allocation is not None]
     known = [at for at in times if at is not None]
-    if not known:
+    if not known or limits.max_programs_per_hour < 1:
         return None
     at = max(state.now, min(known))
-    if state.programs_last_hour >= state.spec.limits.max_programs_per_hour and state.last_program_at is not None:
-        at = max(at, state.last_program_at + 3600.0 / max(1, state.spec.limits.max_programs_per_hour))
-    for window in state.spec.limits.freeze_windows:
-        if is_open(window, at):
-            at = closes_at(window, at) or at
-    return at
+    lately = sorted(time for time in begun if time > at - 3600.0)
+    if len(lately) >= limits.max_programs_per_hour:
+        at = max(at, lately[-limits.max_programs_per_hour] + 3600.0)
+    if objective.strategy == "Interval" and state.last_program_at is not None:
+        at = max(at, state.last_program_at + objective.every)
+    return _after_windows(limits.freeze_windows, at)
+
+
+def _after_windows(windows: Sequence[Window], at: float) -> float | None:
+    """When none of them is open any more; None: that never comes."""
+    for _ in range(_WINDOWS):
+        closes = [closes_at(window, at) for window in windows if is_open(window, at)]
+        if not closes:
+            return at
+        at = max(max(at, close) for close in closes if close is not None)
+        if not math.isfinite(at):
+            return None
+    return None
+
+
+_WINDOWS: Final = 1000
+"""Windows that may follow one upon another before that counts as for ever."""
 
 
 def _free_at(state: State, workload: WorkloadState) -> float | None:

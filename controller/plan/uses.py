@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from controller.estimate.readings import Why, known_allocation
+from controller.estimate.readings import Why, held_allocation
 from controller.estimate.words import amount
 from controller.model import Reason
 from controller.plan.limits import SLACK, needs
@@ -53,7 +53,7 @@ def uses_of(workloads: list[WorkloadState], nodes: Mapping[str, NodeState]) -> U
     for workload in workloads:
         if workload.allocation is None:
             continue
-        current = known_allocation(workload)
+        current = held_allocation(workload)
         for resource, per_unit in needs(workload.allocation).items():
             place = (workload.node, resource)
             if current is None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 RESULTS: Final = ("applied", "rolled_back", "rejected", "expired", "superseded")
 STATES: Final = ("pending", "approved", "running", "blocked")
-DRIVERS: Final = ("dry_run", "kubernetes", "command", "webhook", "handout")
+DRIVERS: Final = ("dry_run", "kubernetes", "command", "webhook", "handout", "none")
+"""none: the actuator was taken out of the manifest while a program was on its way."""
 _OUTCOMES: Final = {
     "forward": ("done", "failed", "refused"),
     "backward": ("done", "failed"),
@@ -60,6 +61,7 @@ class ActingMetrics:
             "orcha_approval_wait_seconds", "How long programs waited for a person's word.", ["policy"],
             registry=registry, buckets=_DURATIONS,
         )  # fmt: skip
+        self._known: set[str] = set()
         self.leader = Gauge("orcha_leader", "1 this controller is the one that may act.", registry=registry)
         self.leader.set(0)
         for driver in DRIVERS:
@@ -69,7 +71,7 @@ class ActingMetrics:
 
     def policies(self, names: Iterable[str]) -> None:
         """Every result and state of every policy is there from the start; policies that are gone are gone."""
-        wanted = set(names)
+        self._known = wanted = set(names)
         for family in (self._over, self._open, self._oldest, self._next, self._duration, self._wait):
             for labels in list(family._metrics):  # noqa: SLF001 the library offers no list of its children
                 if labels[0] not in wanted:
@@ -87,18 +89,19 @@ class ActingMetrics:
 
     def announce(self, program: Program, record: Record) -> None:
         """A program's change."""
-        if record.what != program.state.value:
+        if record.what != program.state.value or program.policy not in self._known:
             return
         if program.state in OVER:
             self._over.labels(program.policy, program.state.value).inc()
             if program.began is not None:
                 self._duration.labels(program.policy).observe(max(0.0, record.at - program.began))
-        if program.state in {ProgramState.APPROVED, ProgramState.REJECTED} and record.by != "orcha":
+        if _decided_by_a_person(program, record):
             self._wait.labels(program.policy).observe(max(0.0, record.at - program.at))
 
     def show(self, policies: Iterable[str], programs: Iterable[Program], next_change: dict[str, float | None]) -> None:
         """What stands now."""
         known = list(programs)
+        policies = [name for name in policies if name in self._known]
         count = Tally((each.policy, each.state.value) for each in known)
         for name in policies:
             for state in STATES:
@@ -106,6 +109,14 @@ class ActingMetrics:
             pending = [each.at for each in known if each.policy == name and each.state is ProgramState.PENDING]
             _set(self._oldest, name, min(pending, default=None))
             _set(self._next, name, next_change.get(name))
+
+
+def _decided_by_a_person(program: Program, record: Record) -> bool:
+    """Whether somebody said yes or no to what was proposed: not what orcha approves by itself, what a person asked for, nor
+    the end of one that was blocked.
+    """
+    decided = program.state in {ProgramState.APPROVED, ProgramState.REJECTED} and program.began is None
+    return decided and not program.wanted and not record.by.startswith("orcha")
 
 
 def _set(family: Gauge, policy: str, value: float | None) -> None:

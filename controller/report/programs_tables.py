@@ -262,6 +262,10 @@ def done_words(view: View) -> str:
     moves = ", ".join(move_words(move, {}) for move in view["moves"])
     of = f", which takes {view['of']} back," if view["cause"] == "rollback" and view["of"] else ""
     said = f"; {view['said']}" if view["said"] else ""
+    if view["cause"] == "release":
+        return f"{view['id']} gives back what was there before orcha: {moves}{said}"
+    if view["state"] == "running" and any(move["failure"] for move in view["moves"]):
+        return f"{view['id']} goes back: {moves}{said}"
     return f"{view['id']}{of} is {_words(view['state'])}: {moves}{said}"
 
 

@@ -1,6 +1,7 @@
 """The guard: one row for every reason, what becomes of companions, and that it fails closed."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -471,3 +472,72 @@ def test_figures_that_are_no_numbers_allow_nothing(where, bad):
         "influence": worlds.changed(curve, influence=rows, columns=np.arange(2)),
     }[where]
     assert not any(verdict.allowed for verdict in judged(a_world(), curves=CURVES | {GOLEM: odd}).values())
+
+
+# --- freeze windows over a change of the clocks, and what acting adds (G1-G9)
+
+
+def berlin(text, fold=0):
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin"), fold=fold).timestamp()
+
+
+NIGHT = policy(freezeWindows=[{"cron": "30 2 * * *", "duration": "1h", "timezone": "Europe/Berlin"}])
+
+
+@pytest.mark.parametrize(
+    ("at", "frozen"),
+    [
+        (berlin("2027-03-27T02:29:59"), False),
+        (berlin("2027-03-27T02:30:00"), True),
+        (berlin("2027-03-28T01:59:59"), False),  # spring forward: 02:30 does not exist, so it opens at 03:00
+        (berlin("2027-03-28T03:00:00"), True),
+        (berlin("2027-03-28T03:59:59"), True),
+        (berlin("2027-03-28T04:00:00"), False),
+        (berlin("2027-10-31T02:30:00"), True),  # fall back: 02:30 comes twice, and it opens the first time
+        (berlin("2027-10-31T02:29:59", fold=1), True),
+        (berlin("2027-10-31T02:30:00", fold=1), False),
+        (berlin("2027-10-31T03:00:00"), False),
+    ],
+)
+def test_a_freeze_window_holds_on_the_nights_on_which_the_clocks_change(at, frozen):
+    shift = at - NOW
+    world = a_world(NIGHT)
+    moved = tuple(
+        worlds.changed(w, reading=worlds.changed(w.reading, at=w.reading.at + shift), blocks=worlds.changed(w.blocks, start=w.blocks.start + shift))
+        for w in world.workloads
+    )  # fmt: skip
+    verdict = judged(worlds.changed(world, now=at, workloads=moved))[GOLEM]
+    assert verdict.reason is (Reason.FREEZE_WINDOW if frozen else Reason.ALLOWED), verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("golem", "reason", "words"),
+    [
+        ({"in_flight": 6.0, "program": "is being changed by program p-1"}, Reason.PROGRAM_RUNNING, "is being changed by program p-1"),
+        ({"in_flight": 0.0, "program": "waits"}, Reason.PROGRAM_RUNNING, "rack-1/golem waits"),
+        ({"infeasible": "moving it failed; it is tried again later"}, Reason.INFEASIBLE, "tried again later"),
+        ({"driver": "none"}, Reason.MODE_SUGGEST, "no actuator is declared for it, so it is only shown"),
+        ({"in_flight": 6.0, "program": "p", **DOWN}, Reason.PROGRAM_RUNNING, ""),
+    ],
+    ids=["in flight", "in flight with nothing", "failed before", "no actuator", "in flight and down"],
+)  # fmt: skip
+def test_what_acting_adds_to_the_reasons(golem, reason, words):
+    verdict = judged(a_world(policy(maxUnhealthyShare=1.0), golem=golem))[GOLEM]
+    assert verdict.reason is reason, verdict.sentence
+    assert words in verdict.sentence
+
+
+def test_the_room_that_something_in_flight_may_take_is_not_free():
+    """Golem has 6 and may come to have 8: of 12 cores akash's 6 leave none."""
+    third = workload("rack-1/myst", 0.0, always(6.0, full=True), used=0.0)
+    world = a_world(nodes=[worlds.node(cpu=14)], golem={"in_flight": 8.0, "program": "p-1"}, more=(third,))
+    curves = CURVES | {"rack-1/myst": line("rack-1/myst", [0, 12], [0.0, 0.4])}
+    grows = plan(move("rack-1/myst", 0.0, 1.0, 0.03))
+    assert guard(world, grows, curves)[0].reason is Reason.CAPACITY
+    free = a_world(nodes=[worlds.node(cpu=14)], more=(third,))
+    assert guard(free, grows, curves)[0].reason is Reason.ALLOWED
+
+
+def test_a_fall_back_to_suggest_outweighs_any_mode_of_a_workload():
+    world = a_world(golem={"mode": "Auto"}, learned=Learned(fallback="it lost 2 USD"))
+    assert judged(world)[GOLEM].reason is Reason.MODE_SUGGEST

@@ -152,3 +152,54 @@ def test_the_three_answers_agree_at_every_minute_of_every_change_of_the_clocks(c
         assert not is_open(one, closes)
         assert is_open(one, closes - 60)
         assert closes > at
+
+
+# --- freeze windows over a change of the clocks, as the guard asks: every minute of those nights
+
+
+def minutes_open(one: Window, first: float, last: float) -> float:
+    """How many minutes of a period it is open."""
+    return sum(is_open(one, first + 60 * i) for i in range(round((last - first) / 60)))
+
+
+@pytest.mark.parametrize(
+    ("cron", "duration", "day", "closed_from", "closed_until"),
+    [
+        ("0 2 * * *", "1h", "2026-03-29", ("03:00", 0), ("04:00", 0)),
+        ("30 2 * * *", "1h", "2026-03-29", ("03:00", 0), ("04:00", 0)),
+        ("0 1 * * *", "2h", "2026-03-29", ("01:00", 0), ("04:00", 0)),
+        ("0 3 * * *", "1h", "2026-03-29", ("03:00", 0), ("04:00", 0)),
+        ("0 2 * * *", "1h", "2026-10-25", ("02:00", 0), ("02:00", 1)),
+        ("30 2 * * *", "2h", "2026-10-25", ("02:30", 0), ("03:30", 1)),
+        ("0 1 * * *", "2h", "2026-10-25", ("01:00", 0), ("02:00", 1)),
+        ("0 3 * * *", "1h", "2026-10-25", ("03:00", 0), ("04:00", 0)),
+        ("0 18 * * *", "3h", "2026-03-29", ("18:00", 0), ("21:00", 0)),
+        ("0 18 * * *", "3h", "2026-10-25", ("18:00", 0), ("21:00", 0)),
+    ],
+)
+def test_a_freeze_window_of_berlin_is_closed_to_the_second_on_both_nights(
+    cron, duration, day, closed_from, closed_until
+):
+    """Beside each time: which of the two hours between 2 and 3 is meant, in autumn."""
+    one = window(cron, duration, "Europe/Berlin")
+    opens, closes = (berlin(f"{day}T{clock}", fold) for clock, fold in (closed_from, closed_until))
+    assert not is_open(one, opens - 1)
+    assert is_open(one, opens)
+    assert is_open(one, closes - 1)
+    assert not is_open(one, closes)
+    assert closes_at(one, opens + 1) == closes
+    start = berlin(f"{day}T00:00")
+    day_minutes = minutes_open(one, start, berlin(f"{day}T23:59"))
+    assert day_minutes == (closes - opens) / 60, "and open at no other minute of that day"
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25)])
+def test_a_freeze_of_a_whole_day_leaves_no_gap_on_a_day_of_23_or_25_hours(day, hours):
+    whole = window("0 0 * * *", "24h", "Europe/Berlin")
+    start = berlin(f"{day}T00:00")
+    found = minutes_open(whole, start, start + hours * 3600)
+    assert found == 24 * 60 if hours == 25 else found == hours * 60, (
+        "24 hours that have passed, whatever the clock says"
+    )
+    longer = window("0 0 * * *", "25h", "Europe/Berlin")
+    assert closes_at(longer, start) == math.inf
