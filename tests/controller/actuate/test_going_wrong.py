@@ -116,7 +116,11 @@ def test_a_driver_that_cannot_read_now_is_asked_again_before_its_step_is_given_u
     assert tokens(it) == ["a/storj/forward", "a/storj/backward"]
 
 
-@pytest.mark.parametrize("odd", [object(), {"key": object()}, {"key": float("nan")}, "\udc80"], ids=repr)
+@pytest.mark.parametrize(
+    "odd",
+    [object(), {"key": object()}, {"key": float("nan")}, "\udc80"],
+    ids=["no JSON", "no JSON within", "NaN", "half a letter"],
+)
 def test_what_a_driver_reads_and_no_journal_can_keep_is_its_failure(odd):
     it = world()
     it.drivers["a/storj"].read_of = odd
