@@ -73,7 +73,7 @@ class Notebook:
         world, workload = self.world, self.world.workloads[new.key]
         if new.phase not in _NEXT[old.phase]:
             world.wrongs.append(f"{new.key} went from {old.phase} to {new.phase}")
-        if new.phase in {Phase.DONE, Phase.RETURNED}:
+        if new.phase in {Phase.DONE, Phase.RETURNED} and new.key not in world.touched:
             had = workload.was(world.looks[new.key] - workload.lag)
             shrinks = new.grows == (new.phase is Phase.RETURNED)
             if not all(_has(had.get(r), much, new.resource == r or not shrinks) for r, much in new.target.items()):
