@@ -177,7 +177,7 @@ def _movable(state: State) -> list[WorkloadState]:
 def _nothing_can_move(state: State, standing: Standing, out: Mapping[str, Why]) -> Why | None:
     """Why the analysis can stop before it has begun: Off, nothing declared, or everybody at rest."""
     movable = _movable(state)
-    if standing.overall and standing.overall[0] in {Reason.MODE_OFF, Reason.PAUSED}:
+    if standing.overall and standing.overall[0] is Reason.MODE_OFF:
         return standing.overall
     if not movable:
         return (
@@ -186,6 +186,8 @@ def _nothing_can_move(state: State, standing: Standing, out: Mapping[str, Why]) 
         )
     if len(out) < len(movable):
         return None
+    if standing.overall and standing.overall[0] is Reason.PAUSED:
+        return standing.overall
     return _speaking_for_all(state, out)
 
 

@@ -98,7 +98,8 @@ def _as_told(workload: WorkloadState, told: Amounts | None) -> WorkloadState:
 def laid_over(reading: Reading | None, told: Amounts) -> Reading | None:
     if reading is None or not reading.up:
         return reading
-    return replace(reading, allocated={**reading.allocated, **told})
+    configured = {name: told.get(name, amount) for name, amount in reading.configured.items()}
+    return replace(reading, allocated={**reading.allocated, **told}, configured=configured)
 
 
 def _shown(amounts: Amounts) -> str:

@@ -126,7 +126,7 @@ def test_killed_again_and_again_half_way_it_goes_on_and_nobody_ever_holds_too_mu
     for name in ("golem", "storj"):
         assert [told(program).count(f"{phase} rack-1/{name}") for phase in ("issued", "done")] == [1, 1]
         assert scene.thing(name)["metadata"]["generation"] == 2, "a change that is there already is not made again"
-        assert len(scene.events(name)) == 1
+        assert len(scene.events(name)) <= 1, "killed between a change and its Event, nobody tells it twice"
     assert scene.nodes.truth()["rack-1/storj"]["allocated"] == {"storage": AFTER}
     assert program["id"] == scene.journal()[0].id
 

@@ -219,7 +219,7 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     state = _state(figures, bodies, notes)
     allocated, configured = (_amounts(mapping, found, bodies) for found in (figures.allocated, figures.configured))
     if mapping.traits.frees_when == "drained":
-        allocated, configured = _undrained(allocated, used), configured or allocated
+        allocated, configured = _undrained(allocated, used, workload), configured or allocated
     reading = Reading(
         workload.node,
         workload.name,
@@ -246,8 +246,13 @@ def parse(payloads: Payloads, workload: Workload, now: float) -> Reading:
     return _at_its_price(reading, mapping)
 
 
-def _undrained(allocated: dict[str, float], used: dict[str, float]) -> dict[str, float]:
-    """What is not free: work that began under a larger allocation keeps what it uses, until it ends."""
+def _undrained(allocated: dict[str, float], used: dict[str, float], workload: Workload) -> dict[str, float]:
+    """What is not free: work that began under a larger allocation keeps what it uses, until it ends. A use beyond all that
+    its owner ever allowed is none that was begun so, but a figure to doubt.
+    """
+    allocation = workload.spec.allocation
+    if allocation is not None and not used.get(allocation.resource, 0.0) <= allocation.max:
+        return allocated
     return {resource: max(amount, used.get(resource, 0.0)) for resource, amount in allocated.items()}
 
 

@@ -29,7 +29,7 @@ for command in (pause, resume, release, history):
 
 
 def orcha(*argv, **more):
-    return CliRunner().invoke(app, [*map(str, argv)], **more)
+    return CliRunner().invoke(app, [*map(str, argv)], env={"COLUMNS": "160"}, **more)
 
 
 async def _nothing(_request):
