@@ -326,10 +326,8 @@ class Desk(Register):
         policy = self.policies.get(program.policy)
         ways = Ways()
         if policy is not None:
-            spec = policy.spec
-            ways = Ways(
-                spec.limits.parallel_nodes, spec.rollback.automatic, max(spec.objective.horizon, spec.limits.hold)
-            )
+            limits, drain = policy.spec.limits, max(policy.spec.objective.horizon, policy.spec.limits.hold)
+            ways = Ways(limits.parallel_nodes, policy.spec.rollback.automatic, drain)
         actuator = Actuator(program, self._world, self, self._clock, ways, told=self.learn, counted=self._counted)
         self._tasks[program.id] = asyncio.create_task(self._run(actuator), name=program.id)
 
@@ -353,10 +351,8 @@ class Desk(Register):
         """What was interrupted for so long that its plan is old goes back, unless only a person could take it back."""
         policy = self.policies.get(program.policy)
         since = max((step.since for step in program.steps if step.since is not None), default=program.changed)
-        patience = OLD * max([
-            policy.spec.limits.hold if policy else 3600.0,
-            *(self._world.traits(step.key).verify_timeout for step in program.steps),
-        ])  # fmt: skip
+        hold = policy.spec.limits.hold if policy else 3600.0
+        patience = OLD * max([hold, *(self._world.traits(step.key).verify_timeout for step in program.steps)])
         signed = any((driver := self._world.driver(s.key)) and not driver.reversible for s in program.steps)
         if now - since <= patience or signed or program.cause in {Cause.RELEASE, Cause.ROLLBACK}:
             return program
@@ -372,9 +368,12 @@ class Desk(Register):
     def reclaim(self, key: str) -> None:
         """Its owner lets orcha move a workload again: its driver may take back what others set, and no failure counts."""
         self._pardoned[key] = self._clock.time()
-        reclaim = getattr(self._world.driver(key), "reclaim", None)  # only drivers that see who set what have it
-        if reclaim is not None:
-            reclaim()
+        self._world.tell(key, "reclaim")
+
+    def give_up(self, program: Program) -> None:
+        """What it still waited for nobody shall do any more, such as sign a paper."""
+        for step in program.steps:
+            self._world.tell(step.key, "withdraw")
 
     @asynccontextmanager
     async def stopped(self, id_: str) -> AsyncIterator[Program]:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
+
+from controller.actuate.driver import DriverError
 from controller.actuate.dry_run import DryRun, laid_over, seen
 from controller.aftermath import only_pretended
 from controller.inflight import flights
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from controller.model import State
     from controller.observe import Source, Watched
     from exporters.nodes import Allocation, Node
+
+log = structlog.get_logger("orcha.desk")
 
 DriverFor = Callable[[str, "Amounts | None"], "Driver | None"]
 """A workload's key, and what it was brought to before -> a new driver as its manifest says; None: none is declared."""
@@ -135,6 +140,15 @@ class World:
 
     def paused(self, policy: str) -> bool:
         return not self.pauses.isdisjoint({policy, "*"})
+
+    def tell(self, key: str, word: str) -> None:
+        """A word that only some drivers know: reclaim (those that see who set what), withdraw (those that ask a person)."""
+        said = getattr(self.driver(key), word, None)
+        try:
+            if said is not None:
+                said()
+        except DriverError as exc:
+            log.warning("a driver could not do what it was told", workload=key, word=word, why=str(exc))
 
     async def tidy(self) -> None:
         """Close the drivers that newer manifests replaced."""

@@ -58,7 +58,9 @@ class Operations:
                 raise NotPossible(
                     f"program {program.id} is {program.state.words}; only one that waits or is blocked can be rejected"
                 )
-            return await self._desk.become(program, ProgramState.REJECTED, by=by, said=why or "a person said no")
+            rejected = await self._desk.become(program, ProgramState.REJECTED, by=by, said=why or "a person said no")
+            self._desk.give_up(program)
+            return rejected
 
     async def rollback(self, id_: str, /, by: str, why: str = "") -> Program:
         """Take back what a program did: by its own way back while it is on its way, else by a new program."""

@@ -127,6 +127,15 @@ async def blocked(house, key=AKASH):
     assert house.states == ["blocked"]
 
 
+async def test_what_is_given_up_nobody_is_asked_to_sign_any_more(house):
+    await blocked(house)
+    taken = []
+    house.world.driver(AKASH).withdraw = lambda: taken.append(AKASH)
+    await house.operations.reject(house.newest.id, "anna")
+    assert taken == [AKASH]
+    assert house.states == ["rejected"]
+
+
 async def test_a_blocked_one_can_be_given_up_and_its_workloads_are_free_again(house):
     await blocked(house)
     await house.operations.reject(house.newest.id, "anna", "the node will not come back")
