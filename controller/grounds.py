@@ -143,12 +143,14 @@ class World:
 
     def tell(self, key: str, word: str) -> None:
         """A word that only some drivers know: reclaim (those that see who set what), withdraw (those that ask a person)."""
-        said = getattr(self.driver(key), word, None)
         try:
+            said = getattr(self.driver(key), word, None)
             if said is not None:
                 said()
         except DriverError as exc:
             log.warning("a driver could not do what it was told", workload=key, word=word, why=str(exc))
+        except Exception:  # a person's word holds, whatever is wrong with a driver
+            log.exception("a driver could not be told", workload=key, word=word)
 
     async def tidy(self) -> None:
         """Close the drivers that newer manifests replaced."""
