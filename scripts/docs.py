@@ -20,7 +20,7 @@ from prometheus_client import Metric  # noqa: E402 the repository is put on the 
 
 from controller.model import NodeState  # noqa: E402
 from controller.policy import AllocationPolicy  # noqa: E402
-from controller.report import kpi, metrics  # noqa: E402 as above
+from controller.report import kpi, metrics  # noqa: E402 the repository is put on the path first
 from exporters.collector import discover  # noqa: E402
 from exporters.metrics import Exposition, families_of  # noqa: E402
 from exporters.nodes import Duration, Node, Quantity  # noqa: E402

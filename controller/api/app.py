@@ -65,7 +65,7 @@ def _looks(operation: Operation, look: Any) -> Handler:
 def _changes(operation: Operation, act: Any) -> Handler:
     model = operation.body
     assert model is not None  # noqa: S101 the table has one for each POST
-    assert issubclass(model, Word)  # noqa: S101 as above
+    assert issubclass(model, Word)  # noqa: S101 and what it has for a POST is a Word
 
     async def handler(request: web.Request) -> web.StreamResponse:
         done = False

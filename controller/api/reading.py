@@ -117,7 +117,7 @@ class Looking:
             most *= 2
 
     async def manifests(self, request: web.Request, _query: asked.Nothing) -> web.StreamResponse:
-        make: Callable[[Manifests], Page] = lambda found: _page(in_force(found))  # noqa: E731 as above
+        make: Callable[[Manifests], Page] = lambda found: _page(in_force(found))  # noqa: E731 it is as short as a name
         return send(request, await self._manifests.of(self._faces.manifests(), make))
 
     async def openapi(self, request: web.Request, _query: asked.Nothing) -> web.StreamResponse:

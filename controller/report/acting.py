@@ -123,5 +123,5 @@ def _set(family: Gauge, policy: str, value: float | None) -> None:
     """Unknown is an absent series."""
     if value is not None:
         family.labels(policy).set(value)
-    elif (policy,) in family._metrics:  # noqa: SLF001 as above
+    elif (policy,) in family._metrics:  # noqa: SLF001 the library does not tell whether a child is there
         family.remove(policy)

@@ -30,7 +30,7 @@ def program(id="p-1f2e3d4c", state=ProgramState.PENDING, *, ago=HOUR, steps=None
     return Program(id=id, state=state, **(values | more))
 
 
-def applied(id="p-0a0b0c0d", *, ago=5 * HOUR, by="orcha", **more):  # noqa: A002 as above
+def applied(id="p-0a0b0c0d", *, ago=5 * HOUR, by="orcha", **more):  # noqa: A002 as it is called
     done = (
         step(AKASH, 6.0, 4.0, Phase.DONE, since=NOW - ago + 60),
         step(GOLEM, 6.0, 8.0, Phase.DONE, since=NOW - ago + 90),
@@ -54,7 +54,7 @@ def records_of(each, by="anna (this machine)"):
     ]
 
 
-def trial(id="p-0a0b0c0d", *, kind=Kind.APPLIED, ago=5 * HOUR, judged=True, promised=True):  # noqa: A002 as above
+def trial(id="p-0a0b0c0d", *, kind=Kind.APPLIED, ago=5 * HOUR, judged=True, promised=True):  # noqa: A002 as it is called
     began = NOW - ago
     parts = (
         Part(AKASH, "mapped", "cpu", 6.0, 4.0, began + 60, 2 * HOUR),
