@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import structlog
 
 from controller.actuate.driver import DriverError, NotNow, Refused
-from controller.actuate.looking import FIRST_LOOK, LONGEST_PAUSE, LOOKS, Blocked, Grounds, Lookout, Seen, bounded
+from controller.actuate.looking import Blocked, Grounds, Lookout, Seen, bounded
+from controller.actuate.watch import FIRST_LOOK, Watch
 from controller.address import StoreError, StoreFenced
 from controller.programs import Order, Original, Phase, Program, ProgramState, Record, Step
 from controller.sequence import Verb, failed, goes_back, next_of, settled
@@ -56,39 +57,6 @@ class Ways:
 
 class Saves(Protocol):
     async def save(self, program: Program, *records: Record, originals: tuple[Original, ...] = ()) -> None: ...
-
-
-@dataclass(slots=True)
-class _Watch:
-    """How long a step has waited for its node, and for how long the node has not answered."""
-
-    clock: Clock
-    patience: float
-    first: float = FIRST_LOOK
-    """Seconds until the first look: none on the way there, for what is new is news; going back, the old value is not."""
-    waited: float = 0.0
-    lost: float = 0.0
-    _next: float = field(init=False)
-    _counted: float = 0.0
-    """Until when time was counted, on the clock's own count."""
-
-    def __post_init__(self) -> None:
-        self._counted, self._next = self.clock.monotonic(), self.first
-
-    def leave_out(self, seconds: float) -> None:
-        """So much of what passed since is nobody's fault: the policy was paused."""
-        self._counted += seconds
-
-    async def pause(self, counts: bool) -> None:
-        """Until the next look. `counts`: the time is the change's, and not that of a node which does not answer."""
-        await self.clock.sleep(self._next)
-        now = self.clock.monotonic()
-        passed, self._counted = now - self._counted, now
-        if counts:
-            self.waited, self.lost = self.waited + passed, 0.0
-        else:
-            self.lost += passed
-        self._next = min(max(2 * self._next, FIRST_LOOK), LONGEST_PAUSE, max(FIRST_LOOK, self.patience / LOOKS))
 
 
 Told = Callable[[Program, Record], None]
@@ -199,9 +167,9 @@ class Actuator:
 
     async def _stood(self, step: Step) -> tuple[str, Mapping[str, Any] | None]:
         """What speaks against the step, or what its driver reads before it; what may work later is tried again."""
-        watch = _Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
+        watch = Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
         while True:
-            watch.leave_out(await self._clear())
+            watch.leave_out(await self._clear(step))
             try:
                 why = await self._look.objection(self.program, step)
                 return (why, None) if why else ("", await self._look.stood(self.program, step))
@@ -217,7 +185,7 @@ class Actuator:
 
     async def _return(self, step: Step) -> None:
         """Make it durable that the step goes back."""
-        await self._clear()
+        await self._clear(step)
         why = next(each.failure for each in self.program.lane(step.node) if each.failure)
         if not self.ways.automatic and not self.program.back:
             raise Blocked(
@@ -243,7 +211,7 @@ class Actuator:
         order, patience = self._order(step), self.grounds.traits(step.key).verify_timeout
         told, fresh = False, step.key in self._issued
         self._issued.discard(step.key)
-        watch = _Watch(self.clock, patience)
+        watch = Watch(self.clock, patience)
         while True:
             try:
                 seen = Seen("") if fresh else await self._look.missing(self.program, step, order)
@@ -258,10 +226,10 @@ class Actuator:
             fresh, said = False, seen.missing or ""
             try:
                 if not told:
-                    watch.leave_out(await self._clear())
+                    watch.leave_out(await self._clear(step))
                     said = await self._bring(step, order, is_there=seen.missing is None)
                     told, seen = True, Seen("")
-                    watch = _Watch(self.clock, patience, first=0.0 if step.phase is Phase.ISSUED else FIRST_LOOK)
+                    watch = Watch(self.clock, patience, first=0.0 if step.phase is Phase.ISSUED else FIRST_LOOK)
             except NotNow as exc:
                 said = str(exc)
             except Refused as exc:
@@ -275,7 +243,7 @@ class Actuator:
             self._note(step, said)
             await watch.pause(seen.counts)
 
-    def _is_late(self, step: Step, seen: Seen, watch: _Watch) -> bool:
+    def _is_late(self, step: Step, seen: Seen, watch: Watch) -> bool:
         limit = self._look.patience(step, seen.reading, self.ways.drain) if seen.reading else watch.patience
         return watch.waited > 0 and watch.waited >= limit
 
@@ -332,7 +300,7 @@ class Actuator:
         """Whether its node reports the old value for as long as a change of it may take to show: whoever refused may have done
         it all the same (a command that failed at its last line).
         """
-        watch = _Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
+        watch = Watch(self.clock, self.grounds.traits(step.key).verify_timeout)
         while await self._look.is_back(step):
             if watch.waited >= watch.patience:
                 return True
@@ -347,11 +315,15 @@ class Actuator:
         token = f"{self.program.id}/{step.key}/{'backward' if back else 'forward'}"
         return Order(step.key, amounts, token, self.program.sentence, previous)
 
-    async def _clear(self) -> float:
-        """Wait out a pause; gives how many seconds that took. Raises Lost where this is not the writer."""
+    async def _clear(self, step: Step | None = None) -> float:
+        """Wait out a pause; gives how many seconds that took. Raises Lost where this is not the writer. `step`: whose turn it
+        is.
+        """
         began = self.clock.monotonic()
         self._hold()
         while self.grounds.paused(self.program.policy) and not self.program.wanted:
+            if step is not None:
+                self._note(step, f"policy {self.program.policy} is paused; `orcha resume` lets it go on")
             await self.clock.sleep(1.0)
             self._hold()
         return self.clock.monotonic() - began

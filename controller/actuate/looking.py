@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import structlog
 
 from controller.actuate.driver import DriverError, NotNow, Refused
+from controller.actuate.watch import FIRST_LOOK, LONGEST_PAUSE
 from controller.estimate.readings import finite
 from controller.estimate.words import amount
 from controller.programs import Phase
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("orcha.actuate")
 
-FIRST_LOOK: Final = 0.25
-"""Seconds until a node is asked again, and, going back, until it is asked first; then twice as long each time,"""
-LOOKS: Final = 40
-"""until it is asked so many times within the protocol's verify_timeout,"""
-LONGEST_PAUSE: Final = 30.0
-"""and at least every so many seconds."""
 EFFECT: Final = 600.0
 """Seconds after which a driver that never returns is given up on; drivers bound themselves much tighter."""
 T = TypeVar("T")

@@ -36,6 +36,7 @@ def test_a_pause_holds_what_comes_next_and_what_is_under_way_is_still_read_back(
     async def story():
         halfway = await run_for(it, swap(it), HOUR / 2)
         assert phases(halfway) == {"a/storj": "done", "a/golem": "waiting"}
+        assert halfway.step("a/golem").note == "policy default is paused; `orcha resume` lets it go on"
         return await run(it, halfway)
 
     assert virtually(story()).state is ProgramState.APPLIED
