@@ -62,8 +62,10 @@ class EGraph:
     """Of each class the clock when it last got a node."""
     clock: int = 0
     """Goes up with every change."""
-    _parent: list[int] = field(default_factory=list)
-    _table: dict[Node, int] = field(default_factory=dict)
+    parent: list[int] = field(default_factory=list)
+    """Of each class the one that it was united with, itself where it stands for itself."""
+    table: dict[Node, int] = field(default_factory=dict)
+    """Every node, once."""
     _uses: list[dict[Node, int]] = field(default_factory=list)
     """Of each class the nodes that have it as a child, and their classes."""
     _stale: list[int] = field(default_factory=list)
@@ -73,17 +75,17 @@ class EGraph:
 
     def __len__(self) -> int:
         """Nodes."""
-        return len(self._table)
+        return len(self.table)
 
     def find(self, number: int) -> int:
-        parent = self._parent
+        parent = self.parent
         while parent[number] != number:
             parent[number] = parent[parent[number]]
             number = parent[number]
         return number
 
     def classes(self) -> Iterator[int]:
-        return (number for number, parent in enumerate(self._parent) if number == parent)
+        return (number for number, parent in enumerate(self.parent) if number == parent)
 
     def put(self, term: Term, barred: frozenset[str] = frozenset()) -> int:
         """The class of a term; it and what it is made of are put in. Barred ones are opaque: nothing is equal to them."""
@@ -116,7 +118,7 @@ class EGraph:
     def add(self, operator: str, parameters: tuple[Parameter, ...], children: tuple[int, ...]) -> int | None:
         """The class of a node that a rule makes; None where RED would touch BLUE, which is counted."""
         node = (operator, parameters, tuple(map(self.find, children)))
-        if (known := self._table.get(node)) is not None:
+        if (known := self.table.get(node)) is not None:
             return self.find(known)
         facts = self._joined(operator, node[2]) if children else _leaf(operator, parameters)
         if facts is None:
@@ -135,16 +137,16 @@ class EGraph:
         )
 
     def _insert(self, node: Node, facts: Facts) -> int:
-        if (known := self._table.get(node)) is not None:
+        if (known := self.table.get(node)) is not None:
             return self.find(known)
-        number = len(self._parent)
+        number = len(self.parent)
         self.clock += 1
-        self._parent.append(number)
+        self.parent.append(number)
         self.facts.append(facts)
         self.nodes.append({node: None})
         self.changed.append(self.clock)
         self._uses.append({})
-        self._table[node] = number
+        self.table[node] = number
         for child in node[2]:
             self._uses[child][node] = number
         return number
@@ -157,7 +159,7 @@ class EGraph:
         if len(self._uses[one]) + len(self.nodes[one]) < len(self._uses[other]) + len(self.nodes[other]):
             one, other = other, one
         self.clock += 1
-        self._parent[other] = one
+        self.parent[other] = one
         self.facts[one] |= self.facts[other]
         self.nodes[one].update(self.nodes[other])
         self._uses[one].update(self._uses[other])
@@ -178,16 +180,16 @@ class EGraph:
         uses, self._uses[number] = self._uses[number], {}
         fresh: dict[Node, int] = {}
         for node, owner in uses.items():
-            self._table.pop(node, None)
+            self.table.pop(node, None)
             renewed = self._renewed(node)
             home = self.find(owner)
-            if (twin := fresh.get(renewed, self._table.get(renewed))) is not None:
+            if (twin := fresh.get(renewed, self.table.get(renewed))) is not None:
                 self.unite(home, twin)
                 home = self.find(home)
             if renewed != node:
                 self.nodes[home].pop(node, None)
                 self.nodes[home].setdefault(renewed)
-            fresh[renewed] = self._table[renewed] = home
+            fresh[renewed] = self.table[renewed] = home
         number = self.find(number)
         self._uses[number].update(fresh)
 

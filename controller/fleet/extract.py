@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.fleet.egraph import OPAQUE, EGraph, Node
 from controller.fleet.saturate import Ended, Saturated
-from controller.fleet.terms import Operator, Term, built
+from controller.fleet.terms import IllFormed, Operator, Term, built, together
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cost:
-    """Compared from the first to the last."""
-
-    restarts: float = 0.0
-    offline_minutes: float = 0.0
-    steps: int = 0
-    size: int = 0
-    """Operators: of two equal programs the shorter text, so that nothing stands in itself."""
-    lean: int = 0
-    """Operators to the left of a sequence: of all bracketings the one to the right."""
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.restarts + other.restarts,
-            self.offline_minutes + other.offline_minutes,
-            self.steps + other.steps,
-            self.size + other.size,
-            self.lean + other.lean,
-        )
-
-
+Cost = tuple[float, float, int, int, int]
+"""Restarts, minutes offline, steps; then operators (of two equal programs the shorter text, so that nothing stands in itself),
+and operators to the left of a sequence (of all bracketings the one to the right). Compared from the first to the last.
+"""
 Price = Callable[[Operator, str], tuple[float, float]]
 """What a grow, shrink or verify of a workload costs: (restarts, minutes offline)."""
 
@@ -51,88 +33,99 @@ def extract(saturated: Saturated, of: Term, price: Price) -> Term:
         raise KeyError(of.id)
     if of.id in saturated.barred:
         return of
-    return _Search(saturated.graph, price, {part.id: part for part in of.walk()}).best(number)
-
-
-@dataclass(slots=True)
-class _Found:
-    cost: Cost
-    node: Node
-    term: Term | None = None
+    try:
+        return _Search(saturated.graph, price, {part.id: part for part in of.walk()}).best(number)
+    except IllFormed:  # somebody said that programs are equal which touch different things: what was asked for stands
+        return of
 
 
 class _Search:
-    """Costs from the leaves up until none falls any more; a term is made only where it is needed, or to decide a tie."""
+    """The cheapest class first, as in Knuth, A generalization of Dijkstra's algorithm (1977): a program costs more than any part
+    of it, so what comes out first is final. A term is made only where it is needed, or to decide a tie.
+    """
 
     def __init__(self, graph: EGraph, price: Price, known: dict[str, Term]) -> None:
         self._graph, self._price, self._known = graph, price, known
-        self._found: dict[int, _Found] = {}
+        self._cost: dict[int, Cost] = {}
+        """Of the classes that are final."""
+        self._node: dict[int, Node] = {}
+        self._term: dict[int, Term] = {}
 
     def best(self, number: int) -> Term:
-        todo = self._below(number)
-        falling = True
-        while falling:
-            falling = False
-            for one in todo:
-                falling |= self._improve(one)
-        return self._term(number)
-
-    def _below(self, number: int) -> list[int]:
-        """The classes that it may be made of, deepest last found first."""
-        seen = {number: None}
-        stack = [number]
-        while stack:
-            for node in self._graph.nodes[stack.pop()]:
-                for child in node[2]:
-                    if child not in seen:
-                        seen[child] = None
-                        stack.append(child)
-        return list(reversed(seen))
-
-    def _improve(self, number: int) -> bool:
-        improved = False
-        for node in self._graph.nodes[number]:
-            cost = self._cost(node)
-            if cost is None:
+        uses, open_parts = self._below(number)
+        ready = [(self._of(node), at, node) for node, at in open_parts.leaves]
+        offers: dict[int, list[tuple[Cost, Node]]] = {}
+        for cost, at, node in ready:
+            offers.setdefault(at, []).append((cost, node))
+        queue = [(cost, at) for cost, at, _ in ready]
+        heapq.heapify(queue)
+        while queue and number not in self._cost:
+            cost, at = heapq.heappop(queue)
+            if at in self._cost:
                 continue
-            known = self._found.get(number)
-            if (
-                known is None
-                or cost < known.cost
-                or (cost == known.cost and node != known.node and self._first(node, known))
-            ):
-                self._found[number] = _Found(cost, node)
-                improved = True
-        return improved
+            self._cost[at] = cost
+            self._node[at] = self._least([node for offered, node in offers.pop(at) if offered == cost])
+            for node, owner in uses.get(at, ()):
+                open_parts.waiting[node] -= 1
+                if not open_parts.waiting[node] and owner not in self._cost:
+                    offers.setdefault(owner, []).append((self._of(node), node))
+                    heapq.heappush(queue, (offers[owner][-1][0], owner))
+        return self._made(number)
 
-    def _first(self, node: Node, known: _Found) -> bool:
-        """Whether of two equally cheap ones this has the smaller id."""
-        known.term = known.term or self._built(known.node)
-        return self._built(node).id < known.term.id
+    def _below(self, number: int) -> tuple[dict[int, list[tuple[Node, int]]], _Open]:
+        """Of each class that it may be made of, the nodes that use it, with their classes."""
+        uses: dict[int, list[tuple[Node, int]]] = {}
+        parts = _Open({}, [])
+        seen, stack = {number}, [number]
+        while stack:
+            at = stack.pop()
+            for node in self._graph.nodes[at]:
+                children = set(node[2])
+                parts.waiting[node] = len(children)
+                if not children:
+                    parts.leaves.append((node, at))
+                for child in children:
+                    uses.setdefault(child, []).append((node, at))
+                stack.extend(children - seen)
+                seen |= children
+        return uses, parts
 
-    def _cost(self, node: Node) -> Cost | None:
+    def _of(self, node: Node) -> Cost:
+        """What a node costs whose children are final."""
         operator, parameters, children = node
-        if operator == OPAQUE:
-            return Cost(size=1)
-        total = Cost(size=1)
+        restarts, minutes, steps, size, lean = 0.0, 0.0, 0, 1, 0
         for child in children:
-            found = self._found.get(child)
-            if found is None:
-                return None
-            total += found.cost
-        if not children and operator != Operator.IDENTITY:
+            more = self._cost[child]
+            restarts, minutes, steps = restarts + more[0], minutes + more[1], steps + more[2]
+            size, lean = size + more[3], lean + more[4]
+        if not children and operator not in {OPAQUE, Operator.IDENTITY}:
             restarts, minutes = self._price(Operator(operator), str(parameters[0]))
-            total += Cost(restarts, minutes, int(operator != Operator.VERIFY))
+            steps = int(operator != Operator.VERIFY)
         if operator in {Operator.SEQ, Operator.CHECKPOINT}:
-            total += Cost(lean=self._found[children[0]].cost.size)
-        return total
+            lean += self._cost[children[0]][3]
+        return restarts, minutes, steps, size, lean
 
-    def _term(self, number: int) -> Term:
-        found = self._found[number]
-        found.term = found.term or self._built(found.node)
-        return found.term
+    def _least(self, nodes: list[Node]) -> Node:
+        """Of equally cheap ones the one whose term has the least id."""
+        return nodes[0] if len(nodes) == 1 else min(nodes, key=lambda node: self._built(node).id)
+
+    def _made(self, number: int) -> Term:
+        if number not in self._term:
+            self._term[number] = self._built(self._node[number])
+        return self._term[number]
 
     def _built(self, node: Node) -> Term:
         if node[0] == OPAQUE:
             return self._known[str(node[1][0])]
-        return built(Operator(node[0]), node[1], tuple(self._term(child) for child in node[2]))
+        children = tuple(self._made(child) for child in node[2])
+        return together(children) if node[0] == Operator.PAR else built(Operator(node[0]), node[1], children)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Nodes whose children are not all final."""
+
+    waiting: dict[Node, int]
+    """How many children each waits for."""
+    leaves: list[tuple[Node, int]]
+    """Those that wait for none, with their classes."""

@@ -1,24 +1,19 @@
-"""How rules find their places in an e-graph: each is compiled, pattern → rule → code, to one Python function. Pure.
+"""Rules, ready to be used on an e-graph: pattern → rule → code. Pure.
 
-`interpreted` finds the same by walking the pattern; a property test holds the two together. Compiled, a rule costs a few
-hundred nanoseconds a node where walking costs microseconds.
+`interpreted` finds the same places as the code by walking the pattern; a property test holds the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from controller.fleet.colours import Colour
+from controller.fleet.compiling import Binding, Find, Places, Use, compiled_find, compiled_use
 from controller.fleet.egraph import EGraph, Node
 from controller.fleet.patterns import Pattern, Shape, Variable, classes_in, depth, values_in
 from controller.fleet.rules import Condition, Polarity, Rule
-
-Binding = tuple[Any, ...]
-"""The class that matched, then what each variable stands for, in the order of `Ready.variables`."""
-Places = Sequence[tuple[int, Node]]
-"""Classes with one node of each to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +30,14 @@ class Ready:
     """Of the source."""
     deep: int
     """Levels that the source looks at."""
-    find: Callable[[EGraph, Places, int], list[Binding]]
+    find: Find
     """Where it matches, so many at most."""
+    use: Use
+    """Says at such places that they equal the target, until there are more nodes than allowed; whether there are."""
 
     def holds(self, graph: EGraph, binding: Binding) -> bool:
         """Whether the conditions hold."""
         return all(_holds(graph, condition, self.variables, binding) for condition in self.conditions)
-
-    def apply(self, graph: EGraph, binding: Binding) -> int | None:
-        """The class of the target there; None where it would be ill-formed."""
-        return _put(graph, self.target, dict(zip(self.variables, binding[1:], strict=True)))
 
 
 def ready(rule: Rule) -> tuple[Ready, ...]:
@@ -71,7 +64,8 @@ def _ready(rule: Rule, source: Pattern, target: Pattern) -> Ready:
         variables,
         source.operator,
         depth(source),
-        _compiled(source, variables),
+        compiled_find(source, variables),
+        compiled_use(target, variables),
     )
 
 
@@ -119,68 +113,7 @@ def _bind(found: Iterable[tuple[str, Any]], bound: Mapping[str, Any]) -> Mapping
     return taken
 
 
-# --- compiled -----------------------------------------------------------------------------------------------------------
-
-
-def _compiled(source: Shape, variables: Sequence[str]) -> Callable[[EGraph, Places, int], list[Binding]]:
-    """The text of the function holds operators that `patterns` knows and names numbered here, and nothing of a rule's file."""
-    names = {name: f"v{i}" for i, name in enumerate(variables)}
-    lines = [
-        "def find(graph, places, most):",
-        " nodes, found = graph.nodes, []",
-        " for root, n0 in places:",
-        "  if len(found) >= most: break",
-    ]
-    _Writer(lines, names).open(source, "n0", 2)
-    space: dict[str, Any] = {}
-    code = compile("\n".join([*lines, " return found"]), "<a rule of the fleet>", "exec")
-    exec(code, space)  # noqa: S102  made of checked operators and numbered names; no text of a rule's file is in it
-    found: Callable[[EGraph, Places, int], list[Binding]] = space["find"]
-    return found
-
-
-@dataclass
-class _Writer:
-    """Writes nested loops and tests, one level of blanks each."""
-
-    lines: list[str]
-    names: Mapping[str, str]
-    count: int = 0
-
-    def open(self, source: Shape, node: str, level: int) -> None:
-        bound: set[str] = set()
-        todo: list[tuple[Shape, str]] = [(source, node)]
-        while todo:
-            shape, node = todo.pop(0)
-            self._write(level, f"if {node}[0] != {shape.operator!r}: continue")
-            for i, variable in enumerate(shape.parameters):
-                self._bind(variable.name, f"{node}[1][{i}]", bound, level)
-            for i, child in enumerate(shape.children):
-                if isinstance(child, Variable):
-                    self._bind(child.name, f"{node}[2][{i}]", bound, level)
-            for i, child in enumerate(shape.children):
-                if isinstance(child, Shape):
-                    self.count += 1
-                    inner = f"n{self.count}"
-                    self._write(level, f"for {inner} in nodes[{node}[2][{i}]]:")
-                    level += 1
-                    self._write(level, f"if {inner}[0] != {child.operator!r}: continue")
-                    todo.append((child, inner))
-        values = "".join(f", {name}" for name in self.names.values())
-        self._write(level, f"found.append((root{values},))" if not values else f"found.append((root{values}))")
-
-    def _bind(self, name: str, value: str, bound: set[str], level: int) -> None:
-        if name in bound:
-            self._write(level, f"if {value} != {self.names[name]}: continue")
-        else:
-            self._write(level, f"{self.names[name]} = {value}")
-            bound.add(name)
-
-    def _write(self, level: int, text: str) -> None:
-        self.lines.append(" " * level + text)
-
-
-# --- conditions and targets ---------------------------------------------------------------------------------------------
+# --- conditions ---------------------------------------------------------------------------------------------------------
 
 
 def _holds(graph: EGraph, condition: Condition, variables: Sequence[str], binding: Binding) -> bool:
@@ -193,18 +126,3 @@ def _holds(graph: EGraph, condition: Condition, variables: Sequence[str], bindin
     if condition.kind == "distinct":
         return classes[0] != classes[1]
     return facts[0].touches.isdisjoint(facts[1].touches)
-
-
-_NOTHING: Final[tuple[int, ...]] = ()
-
-
-def _put(graph: EGraph, target: Pattern, bound: Mapping[str, Any]) -> int | None:
-    if isinstance(target, Variable):
-        return graph.find(bound[target.name])
-    children = _NOTHING
-    for child in target.children:
-        made = _put(graph, child, bound)
-        if made is None:
-            return None
-        children = (*children, made)
-    return graph.add(target.operator, tuple(bound[variable.name] for variable in target.parameters), children)

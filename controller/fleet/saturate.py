@@ -114,17 +114,10 @@ def _use(graph: EGraph, rule: Ready, since: int, most: int) -> tuple[int, bool]:
     """Use a rule wherever something changed since it was used last; the clock as it was before, and whether the graph is full.
     It is full, too, where a rule finds more places than there may be nodes: most of them would make one.
     """
-    now, full = graph.clock, False
+    now = graph.clock
     found = rule.find(graph, _places(graph, rule, since), most)
-    for binding in found:
-        if rule.conditions and not rule.holds(graph, binding):
-            continue
-        made = rule.apply(graph, binding)
-        if made is not None:
-            graph.unite(binding[0], made)
-        if len(graph) > most:
-            full = True
-            break
+    wanted = [binding for binding in found if rule.holds(graph, binding)] if rule.conditions else found
+    full = rule.use(graph, wanted, most)
     graph.rebuild()
     return now, full or len(found) >= most
 

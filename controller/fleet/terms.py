@@ -159,6 +159,15 @@ def par(members: Iterable[Term]) -> Term:
     return _made(Operator.PAR, (), ordered, frozenset(touched))
 
 
+def together(members: Iterable[Term]) -> Term:
+    """As `par`, of any members: `identity` is left out, the members of a `par` are members. Raises IllFormed."""
+    found: list[Term] = []
+    for member in members:
+        found.extend(member.children if member.operator is Operator.PAR else [member])
+    found = [member for member in found if member.operator is not Operator.IDENTITY]
+    return par(found) if len(found) > 1 else (found[0] if found else identity())
+
+
 def checkpoint(first: Term, second: Term) -> Term:
     """First one, then everything that it touched is verified, then the other."""
     return _made(Operator.CHECKPOINT, (), (first, second), first.touches | second.touches)
