@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks._report import Report, arguments, finish
+from scripts._alertmanager import runnable
 from tests.e2e.alerting import Call, made_quick
 from tests.e2e.alerting_chain import BACK, DEAD, Chain, Times, chain
-from tests.e2e.debian_alertmanager import runnable
 from tests.e2e.programs import ROOT, until
 
 POLL, TIMEOUT, SCRAPE, EVALUATION, FOR, GROUP_WAIT = 3, 2, 1, 1, 2, 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`make run`: simulated nodes, 48 hours of their history, the controller, an exporter, Prometheus where it can be had,
-and a live table. Everything listens on 127.0.0.1 and ends with Ctrl-C; its files are under .orcha/demo.
+"""`make run`: simulated nodes, 48 hours of their history, the controller, an exporter, Prometheus with orcha's rules and
+Alertmanager where they can be had, and a live table. Everything listens on 127.0.0.1 and ends with Ctrl-C; its files are under .orcha/demo.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from exporters.collector import discover, workloads_of  # noqa: E402
 from exporters.manifests import load_nodes  # noqa: E402
 from exporters.simulator.demo import HISTORY, demo  # noqa: E402
 from exporters.simulator.history import history  # noqa: E402
+from scripts._alertmanager import runnable  # noqa: E402
 
 HERE = ROOT / ".orcha" / "demo"
 STATE = HERE / "orcha.db"
@@ -54,10 +55,10 @@ class Children:
 
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, argv: list[str]) -> None:
+    def start(self, name: str, argv: list[str], folder: Path = ROOT) -> None:
         with (HERE / f"{name}.log").open("wb") as log:
             self.running[name] = subprocess.Popen(
-                argv, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                argv, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def dead(self) -> str | None:
@@ -83,6 +84,7 @@ class Places:
     controller: str
     exporter: str
     prometheus: str | None
+    alertmanager: str | None
 
 
 def free_port(wanted: int) -> int:
@@ -154,28 +156,39 @@ async def write_history(seed: int, origin: float, addresses: dict[str, str], pro
         await store.close()
 
 
-def start_prometheus(ports: dict[str, int], children: Children, console: Console) -> str | None:
-    """Start Prometheus on what we serve; its address, or None with one line where it cannot be had."""
+def start_watchers(ports: dict[str, int], children: Children, console: Console) -> tuple[str | None, str | None]:
+    """Start Alertmanager, and Prometheus on what we serve; their addresses, or None with one line where they cannot be had."""
     tool = subprocess.run(
         [sys.executable, str(ROOT / "scripts/tools/prometheus.py")], capture_output=True, text=True, check=False
     )
     if tool.returncode:
         console.print(f"without Prometheus: {tool.stderr.strip().splitlines()[-1]}", style="yellow", markup=False)
-        return None
+        return None, None
+    folder, port, told = Path(tool.stdout.strip()), free_port(9090), free_port(9093)
+    home = runnable(folder)
+    alerting = {
+        "config.file": ROOT / "alertmanager/alertmanager.yml",
+        "web.listen-address": f"127.0.0.1:{told}",
+        "web.external-url": f"http://127.0.0.1:{told}",
+        "storage.path": HERE / "alertmanager",
+        "cluster.listen-address": "",
+    }
+    children.start("alertmanager", [f"{home}/prometheus-alertmanager", *_flags(alerting)], home)
     config = (ROOT / "prometheus/prometheus.yml").read_text().replace("15s", "5s")
-    for default, port in ports.items():
-        config = config.replace(default, f"127.0.0.1:{port}")
-    (HERE / "prometheus.yml").write_text(config)
-    port = free_port(9090)
+    for default, used in {**ports, "127.0.0.1:9093": told}.items():
+        config = config.replace(default, f"127.0.0.1:{used}")
+    (HERE / "prometheus.yml").write_text(config.replace("- rules/", f"- {ROOT}/prometheus/rules/"))
     options = {
         "config.file": HERE / "prometheus.yml",
         "web.listen-address": f"127.0.0.1:{port}",
         "storage.tsdb.path": HERE / "prometheus",
     }
-    children.start(
-        "prometheus", [f"{tool.stdout.strip()}/prometheus", *(f"--{name}={value}" for name, value in options.items())]
-    )
-    return f"http://127.0.0.1:{port}/graph"
+    children.start("prometheus", [f"{folder}/prometheus", *_flags(options)])
+    return f"http://127.0.0.1:{port}/alerts", f"http://127.0.0.1:{told}"
+
+
+def _flags(options: Mapping[str, object]) -> list[str]:
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 @contextlib.contextmanager
@@ -213,8 +226,8 @@ def running(console: Console, seed: int) -> Iterator[tuple[Places, Children]]:
             f"127.0.0.1:{other}",
         ]
         children.start("exporter", [*exporter, "--compat-storj", *common])
-        prometheus = start_prometheus(ports, children, console)
-        places = Places(f"http://127.0.0.1:{own}", f"http://127.0.0.1:{other}", prometheus)
+        watchers = start_watchers(ports, children, console)
+        places = Places(f"http://127.0.0.1:{own}", f"http://127.0.0.1:{other}", *watchers)
         wait_for("orcha", lambda: fetched(f"{places.controller}/healthz"), children)
         wait_for("exporter", lambda: fetched(f"{places.exporter}/healthz"), children)
         yield places, children
@@ -233,7 +246,9 @@ def screen(view: dict[str, Any] | None, places: Places, width: int) -> Renderabl
         ),
     ]
     if places.prometheus:
-        lines.append(Text.assemble(("Prometheus  ", "bold"), places.prometheus))
+        lines.append(
+            Text.assemble(("Prometheus  ", "bold"), f"{places.prometheus}   alerts go to {places.alertmanager}")
+        )
     note = "Simulated nodes that speak the real APIs; a day's rhythm takes half an hour. Mode Suggest: nothing is changed. Ctrl-C ends all."
     return Group(*lines, Text(note, style="dim"), Text(""), top)
 

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.debian_alertmanager import runnable
+from scripts._alertmanager import runnable
 from tests.e2e.programs import ROOT, get, until
 
 SOURCE = ROOT / "alertmanager"
