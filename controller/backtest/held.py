@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from controller.backtest.chart import Layer, Words, stack_chart, steps_of
-from controller.backtest.markup import MOST_LAYERS, MOST_ROWS, colours, folded, spaced, table
+from controller.backtest.markup import spaced
 from controller.backtest.result import CLAIRVOYANT, ORCHA, STATIC
+from controller.report.chart import Layer, Words, stack_chart, steps_of
+from controller.report.markup import MOST_LAYERS, MOST_ROWS, colours, folded, table
 from controller.report.tables import BINARY, amount
 
 if TYPE_CHECKING:

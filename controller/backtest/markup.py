@@ -1,95 +1,37 @@
-"""What the page of a backtest is put together from: its style, tables, legends and figures. Pure; every word is escaped."""
+"""What the page of a backtest has of its own: the colour and dash of each split, and their legend. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 
 from controller.backtest.result import CLAIRVOYANT, EQUAL, GREEDY, NAMES, ORCHA, STATIC, WINNER
-from controller.report.tables import usd
+from controller.report import markup
 
-MOST_ROWS: Final = 31
-"""Of a table beside a chart."""
-MOST_LAYERS: Final = 8
-"""Workloads that have a colour of their own in one stack; the smaller ones share one."""
-STYLE: Final = """
-:root { color-scheme: light dark; --back: #fff; --text: #1d2126; --dim: #5d6570; --line: #8885; --faint: #8883;
-  --good: #1a7f37; --bad: #c62828; --odd: #8a5a00;
-  --static: #6b7280; --equal: #00795d; --greedy: #a03a8c; --winner_takes_all: #b86a00; --orcha: #0b66b8;
-  --clairvoyant: #1d2126; --c0: #56b4e9; --c1: #e69f00; --c2: #009e73; --c3: #f0e442; --c4: #0072b2; --c5: #d55e00;
-  --c6: #cc79a7; --c7: #8f8f8f; --c8: #c9c9c9; }
-@media screen and (prefers-color-scheme: dark) { :root { --back: #14171a; --text: #e6e8ea; --dim: #a2aab3;
-  --good: #4ac26b; --bad: #ff7b72; --odd: #d4a72c; --static: #9aa2ac; --equal: #35c79c; --greedy: #e292d3;
+SPLITS: Final = """
+:root { --static: #6b7280; --equal: #00795d; --greedy: #a03a8c; --winner_takes_all: #b86a00; --orcha: #0b66b8;
+  --clairvoyant: #1d2126; }
+@media screen and (prefers-color-scheme: dark) { :root { --static: #9aa2ac; --equal: #35c79c; --greedy: #e292d3;
   --winner_takes_all: #eda63a; --orcha: #5cb8ff; --clairvoyant: #f2f2f2; } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem;
-  background: var(--back); color: var(--text); }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; } h4 { margin: .4rem 0 0; font-weight: 600; font-size: .9rem; }
-p { margin: .3rem 0 .6rem; max-width: 46rem; } ul { padding-left: 1.2rem; }
-.sentence { font-size: 1.2rem; line-height: 1.4; font-weight: 600; }
-.dim { color: var(--dim); } .good { color: var(--good); } .bad { color: var(--bad); } .odd { color: var(--odd); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .3rem 0 .3rem 1.1rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
-  font-weight: 400; }
-thead th { vertical-align: bottom; color: var(--dim); white-space: normal; }
-th:first-child { text-align: left; padding-left: 0; } tr.ours > * { font-weight: 700; }
-th.text, td.text { text-align: left; } td.text { white-space: normal; min-width: 14rem; }
-caption { text-align: left; color: var(--dim); padding-bottom: .3rem; }
-figure { margin: .8rem 0 1rem; } .room { padding: .6rem .6rem 0 3.4rem; }
-svg.chart { display: block; overflow: visible; } svg.plot { overflow: visible; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--dim); font-variant-numeric: tabular-nums; }
-svg text.what { fill: var(--text); font-size: 14px; }
-.plot path { fill: none; stroke-width: 1; vector-effect: non-scaling-stroke; }
-.plot path.line { stroke-width: 1.8; stroke-linejoin: round; } .plot path.line.orcha { stroke-width: 2.8; }
-.plot path.layer { stroke: var(--back); stroke-width: .6; }
-.grid { stroke: var(--faint); } .zero { stroke: var(--dim); } .capacity { stroke: var(--text); stroke-dasharray: 5 4; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; margin: .3rem 0; list-style: none;
-  font-size: .9rem; font-variant-numeric: tabular-nums; }
-.legend svg { width: 2rem; height: .8rem; vertical-align: -.05rem; margin-right: .35rem; }
-.legend path { fill: none; stroke-width: 2; }
+.plot path.line.orcha { stroke-width: 2.8; }
 .range { stroke: var(--static); stroke-width: 3; stroke-opacity: .55; } .inside { fill: var(--orcha); }
 .outside { fill: var(--back); stroke: var(--winner_takes_all); stroke-width: 2; }
 .rest { fill: var(--faint); } .share { fill: var(--orcha); } .meant { stroke: var(--text); stroke-width: 2; }
-details { margin: .2rem 0 0; } summary { cursor: pointer; color: var(--dim); font-size: .9rem; }
-@media (max-width: 32rem) { th, td { padding-left: .55rem; } table { font-size: .82rem; } }
-@media print { body { margin: 0; max-width: none; font-size: 13px; } figure, tr, h2, h3 { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } * { print-color-adjust: exact; } summary { display: none; } }
 """
 _DASHES: Final = {STATIC: "none", EQUAL: "6 3", GREEDY: "2 3", WINNER: "8 3 2 3", ORCHA: "none", CLAIRVOYANT: "10 4"}
 """So that the lines can be told apart without colours as well."""
 
 
 def styles() -> str:
-    """The page's style, with the colour and dash of each split and the colour of each layer of a stack."""
+    """The page's style, with the colour and dash of each split."""
     lines = "".join(f"path.{name} {{ stroke: var(--{name}); stroke-dasharray: {_DASHES[name]}; }}\n" for name in NAMES)
-    layers = "".join(
-        f".plot path.c{i}, rect.c{i} {{ fill: var(--c{i}); }}{' ' if i < MOST_LAYERS else chr(10)}"
-        for i in range(MOST_LAYERS + 1)
-    )
-    return f"{STYLE}{lines}{layers}"
-
-
-def money(value: float | None, *, signed: bool = False) -> str:
-    """USD with a minus sign that is one; nothing at all is 0."""
-    return "0" if value == 0 else usd(value, signed=signed).replace("-", "−")
+    return markup.styles(f"{SPLITS}{lines}")
 
 
 def spaced(name: str) -> str:
     """The name of a split as it is read: "winner takes all"."""
     return name.replace("_", " ")
-
-
-def sentence(words: str) -> str:
-    """With a capital and a full stop, and no line that begins with a lonely unit."""
-    return re.sub(r"(?<=\d) (?=%|s\b)", "\u00a0", f"{words[:1].upper()}{words[1:]}.") if words else ""
-
-
-def figure(chart: str, items: str = "") -> str:
-    """A chart with the room that its axes' words need, under its legend."""
-    return f'<figure>{items}<div class="room">{chart}</div></figure>'
 
 
 def legend(items: Sequence[tuple[str, str]]) -> str:
@@ -101,39 +43,3 @@ def legend(items: Sequence[tuple[str, str]]) -> str:
         return f"<li>{swatch}{called} {escape(words)}</li>"
 
     return f'<ul class="legend">{"".join(item(name, words) for name, words in items)}</ul>'
-
-
-def colours(items: Sequence[tuple[str, str]]) -> str:
-    """(class, name) of layers -> a legend."""
-    swatches = (
-        f'<li><svg viewBox="0 0 32 12" aria-hidden="true"><rect class="{style}" width="32" height="12"/></svg>'
-        f"{escape(name)}</li>"
-        for style, name in items
-    )
-    return f'<ul class="legend">{"".join(swatches)}</ul>'
-
-
-def folded(summary: str, inner: str) -> str:
-    """What is there for who wants it; opens without scripts."""
-    return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
-
-
-def table(
-    heads: Sequence[str], body: Iterable[Sequence[str]], caption: str = "", *, text: int | None = None, ours: str = ""
-) -> str:
-    """`text`: the column that holds words; `ours`: the first cell of the row that stands out."""
-    head = "".join(f'<th scope="col"{_written(i == text)}>{escape(name)}</th>' for i, name in enumerate(heads))
-    ours_row = ' class="ours"' if ours else ""
-    rows = "".join(f"<tr{ours_row if cells[0] == ours else ''}>{_cells(cells, text)}</tr>" for cells in body)
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _cells(cells: Sequence[str], text: int | None) -> str:
-    first, *rest = cells
-    others = "".join(f"<td{_written(i == text)}>{escape(cell)}</td>" for i, cell in enumerate(rest, 1))
-    return f'<th scope="row">{escape(first)}</th>{others}'
-
-
-def _written(here: bool) -> str:
-    return ' class="text"' if here else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from controller.backtest.chart import Range, Words, range_chart, share_chart
-from controller.backtest.markup import figure, folded, money, sentence, table
 from controller.backtest.report import COVERAGE, FEW, intervals_words, moved
 from controller.backtest.result import ORCHA
+from controller.report.chart import Range, Words, range_chart, share_chart
+from controller.report.markup import figure, folded, money, sentence, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,4 +106,4 @@ def _calibration(found: View) -> str:
 def _programs(result: Result, shown: Sequence[Promise]) -> str:
     heads = ("at", "low", "expected", "high", "sure", "came of it", "moves")
     rows = (_row(result, each) for each in shown)
-    return folded("the programs", table(heads, rows, "Of promise and outcome: USD per hour", text=6))
+    return folded("the programs", table(heads, rows, "Of promise and outcome: USD per hour", text=(6,)))

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from controller.backtest.chart import DAY, HOUR, Line, Words, line_chart
 from controller.backtest.comparison import HEADS, columns, row, shown
 from controller.backtest.held import allocations
-from controller.backtest.markup import MOST_ROWS, figure, folded, legend, money, sentence, spaced, styles, table
+from controller.backtest.markup import legend, spaced, styles
 from controller.backtest.outcomes import outcomes
 from controller.backtest.report import conclusion, figures, headline, per_tick, remarks, stopwatch
 from controller.backtest.result import CLAIRVOYANT, EQUAL, GREEDY, NAMES, ORCHA, STATIC, WINNER
+from controller.report.chart import DAY, HOUR, Line, Words, line_chart
+from controller.report.markup import MOST_ROWS, figure, folded, money, sentence, table
 from controller.report.tables import BAD, GOOD, STALE
 
 if TYPE_CHECKING:

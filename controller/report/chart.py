@@ -2,7 +2,7 @@
 
 A chart is as wide as its place. Its plot is an inner <svg> that is stretched (x from 0 to 1000, y in pixels), its words and
 dots stand in the outer one at percentages, so they keep their size on a telephone and on paper. Colours and dashes come
-from the page's style by class (page.py); every chart has a title and a description for those who cannot see it.
+from the page's style by class (markup.py); every chart has a title and a description for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,19 @@ class Range:
     @property
     def inside(self) -> bool | None:
         return None if self.found is None else self.low <= self.found <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What is drawn over a stack. Times in hours since the start."""
+
+    lines: tuple[Line, ...] = ()
+    gaps: tuple[tuple[float, float], ...] = ()
+    """(from, to): nothing is known of this time."""
+    events: tuple[tuple[float, str], ...] = ()
+    """(when, words): a mark across; the words are shown where a pointer rests."""
+    times: tuple[tuple[float, str], ...] | None = None
+    """Marks of the time axis; None: hours or days since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,19 @@ def time_ticks(hours: float, count: int = 7) -> list[tuple[float, str]]:
     return [(float(mark), f"{mark:g} h") for mark in marks]
 
 
+def calendar_ticks(start: float, hours: float, count: int = 9) -> list[tuple[float, str]]:
+    """Marks of a time axis by the calendar, in UTC: 36 h from Monday the 2nd, 18:00, on -> 3 Nov, 06:00, 12:00 ..."""
+    step = next((step for step in _TIME_STEPS if hours / step <= count), hours / count) * 3600
+    first = math.ceil(start / step - 1e-9) * step
+    marks = np.arange(first, start + hours * 3600 * (1 + 1e-9), step).tolist() if hours > 0 else []
+    return [((at - start) / 3600, _moment(at)) for at in marks]
+
+
+def _moment(at: float) -> str:
+    when = datetime.fromtimestamp(at, UTC)
+    return f"{when.day} {when:%b}" if when.hour == when.minute == 0 else f"{when:%H:%M}"
+
+
 def thin(x: F64, y: F64, most: int = MOST_POINTS) -> tuple[F64, F64]:
     """At most `most` points of a line, evenly chosen, with both of its ends."""
     if len(x) <= most:
@@ -169,14 +196,17 @@ def line_chart(words: Words, lines: Sequence[Line], hours: float, height: float 
 
 
 def stack_chart(words: Words, layers: Sequence[Layer], edges: F64, hours: float, capacity: float | None,
-                height: float = 110.0) -> str:  # fmt: skip
+                height: float = 110.0, over: Over | None = None) -> str:  # fmt: skip
     """Layers above each other over time, the first lowest; `edges` (n + 1,) in hours, `capacity` a line across."""
     if not layers or len(edges) < 2:
         return nothing(words)
+    over = over or Over()
     tops = np.cumsum([np.nan_to_num(layer.values) for layer in layers], axis=0)
-    most = max(float(tops[-1].max()), capacity or 0.0)
-    marks = ticks(0.0, most if most > 0 else 1.0, 3)
-    scale = Scale(0.0, marks[-1], height)
+    known = [line.y[np.isfinite(line.y)] for line in over.lines]
+    most = max(float(tops[-1].max()), capacity or 0.0, *(float(y.max(initial=0.0)) for y in known))
+    least = min([0.0, *(float(y.min(initial=0.0)) for y in known)])
+    marks = ticks(least, most if most > 0 else 1.0, 3)
+    scale = Scale(marks[0], marks[-1], height)
     across = _across(edges, hours)
     areas = "".join(
         f'<path class="layer {layer.style}" d="{_area(across, top, scale)}"><title>{escape(layer.name)}</title></path>'
@@ -184,7 +214,9 @@ def stack_chart(words: Words, layers: Sequence[Layer], edges: F64, hours: float,
     )
     if capacity is not None:
         areas += f'<path class="capacity" d="M0 {scale(capacity):.1f}H{WIDE:.0f}"/>'
-    return _framed(words, areas, "", scale, marks, hours)
+    marked = "".join(_event(at, said, hours) for at, said in over.events)
+    times = time_ticks(hours) if over.times is None else over.times
+    return _framed(words, f"{areas}{_over(over, hours, scale)}", marked, scale, marks, hours, times)
 
 
 def range_chart(words: Words, ranges: Sequence[Range], hours: float, height: float = 260.0) -> str:
@@ -229,8 +261,9 @@ def _opened(words: Words, height: float) -> str:
     )
 
 
-def _framed(words: Words, inner: str, outer: str, scale: Scale, marks: Sequence[float], hours: float) -> str:
-    """The plot with its axes; the page leaves room at the left and below."""
+def _framed(words: Words, inner: str, outer: str, scale: Scale, marks: Sequence[float], hours: float,
+            at: Sequence[tuple[float, str]] | None = None) -> str:  # fmt: skip
+    """The plot with its axes; the page leaves room at the left and below. `at`: the marks of the time axis."""
     grid = "".join(f"M0 {scale(mark):.1f}H{WIDE:.0f}" for mark in marks)
     zero = f'<path class="zero" d="M0 {scale(0.0):.1f}H{WIDE:.0f}"/>' if marks[0] < 0 < marks[-1] else ""
     names = "".join(
@@ -240,13 +273,33 @@ def _framed(words: Words, inner: str, outer: str, scale: Scale, marks: Sequence[
     times = "".join(
         f'<text class="x" x="{_percent(mark, hours):.2f}%" y="{scale.height + 18:.0f}" '
         f'text-anchor="{_anchor(mark, hours)}">{name}</text>'
-        for mark, name in time_ticks(hours)
+        for mark, name in (time_ticks(hours) if at is None else at)
     )
     box = f'width="100%" height="{scale.height:.0f}" viewBox="0 0 {WIDE:.0f} {scale.height:.0f}"'
     return (
         f'{_opened(words, scale.height + 24)}<svg class="plot" {box} preserveAspectRatio="none">'
         f'<path class="grid" d="{grid}"/>{zero}{inner}</svg>{outer}{names}{times}</svg>'
     )
+
+
+def _over(over: Over, hours: float, scale: Scale) -> str:
+    """Gaps, marks and lines, in the stretched plot."""
+    gaps = "".join(
+        f'<rect class="gap" x="{WIDE * a / hours:.1f}" width="{WIDE * (b - a) / hours:.1f}" y="0" height="{scale.height:.0f}">'
+        "<title>nothing is known of this time</title></rect>"
+        for a, b in over.gaps
+    )
+    marks = "".join(f'<path class="event" d="M{WIDE * at / hours:.1f} 0V{scale.height:.0f}"/>' for at, _ in over.events)
+    lines = "".join(
+        f'<path class="line {line.style}" d="{_polyline(_across(line.x, hours), line.y, scale)}"/>'
+        for line in over.lines
+    )
+    return gaps + marks + lines
+
+
+def _event(at: float, said: str, hours: float) -> str:
+    place = f"{_percent(at, hours):.2f}%"
+    return f'<circle class="event" cx="{place}" cy="0" r="4"><title>{escape(said)}</title></circle>'
 
 
 def _ranged(each: Range, hours: float, scale: Scale) -> str:

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.backtest.chart import (
+from controller.report.chart import (
     MOST_POINTS,
     Layer,
     Line,
+    Over,
     Range,
     Words,
+    calendar_ticks,
     labels,
     line_chart,
     range_chart,
@@ -206,3 +208,37 @@ def test_an_outcome_is_a_full_dot_inside_its_interval_and_a_ring_outside():
 def test_a_long_line_makes_a_small_chart():
     x = np.arange(43_201.0)
     assert len(line_chart(WORDS, [Line("orcha", x, np.sin(x))], 43_200.0)) < 20_000
+
+
+# --- the calendar, and what is drawn over a stack
+
+
+def test_marks_of_a_calendar_are_round_times_in_utc():
+    """From Monday the 2nd of January 2023, 18:00, on."""
+    start = 1_672_682_400.0
+    assert calendar_ticks(start, 36.0) == [
+        (0.0, "18:00"), (6.0, "3 Jan"), (12.0, "06:00"), (18.0, "12:00"), (24.0, "18:00"), (30.0, "4 Jan"), (36.0, "06:00"),
+    ]  # fmt: skip
+    assert [name for _, name in calendar_ticks(start, 72.0, 4)] == ["3 Jan", "4 Jan", "5 Jan"]
+    assert calendar_ticks(start, 0.0) == []
+
+
+@given(st.floats(0, 4e9), st.floats(0.01, 1e5))
+def test_a_calendar_has_few_marks_and_all_of_them_within_the_time(start, hours):
+    marks = calendar_ticks(start, hours)
+    assert len(marks) <= 11
+    assert all(-1e-6 <= at <= hours * (1 + 1e-6) for at, _ in marks)
+
+
+def test_gaps_marks_and_lines_lie_over_the_layers_and_lines_below_zero_have_room():
+    edges = np.array([0.0, 12.0, 24.0])
+    line = Line("net", np.array([0.0, 24.0]), np.array([-1.0, 2.0]))
+    over = Over((line,), ((6.0, 12.0),), ((18.0, "<moved>"),), ((12.0, "noon"),))
+    svg = stack_chart(WORDS, [Layer("c0", "x", np.array([1.0, 2.0]))], edges, 24.0, None, over=over)
+    found = parsed(svg)
+    (gap,) = [each for each in found.iter("rect") if each.get("class") == "gap"]
+    assert (gap.get("x"), gap.get("width")) == ("250.0", "250.0")
+    (dot,) = found.iter("circle")
+    assert (dot.get("cx"), dot.find("title").text) == ("75.00%", "<moved>")
+    assert [each.text for each in found.iter("text") if each.get("class") == "x"] == ["noon"]
+    assert next(each.text for each in found.iter("text") if each.get("class") == "y").startswith("−1")
