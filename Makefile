@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help run test check bench bench-decide fuzz-api tools lock format docs clean
+.PHONY: help run test check bench bench-decide fuzz-api tools lock format docs pictures clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,14 +35,23 @@ check: tools ## format, lint, types, import walls, generated files, metrics lint
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/docs.py --check
+	@$(BIN)/python scripts/rules.py --check
+	@$(BIN)/python -m grafana --check
 	@$(BIN)/python scripts/tool.py prometheus promtool check config prometheus/prometheus.yml
+	@$(BIN)/python scripts/tool.py prometheus promtool check rules --lint=all --lint-fatal prometheus/rules/*.yaml
+	@for f in alertmanager/alertmanager.yml alertmanager/receivers/*.yml; do $(BIN)/python scripts/tool.py prometheus amtool check-config $$f || exit 1; done
 	@$(BIN)/orcha validate examples >/dev/null
 
 format: $(VENV)/.installed ## bring the code into shape
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-docs: $(VENV)/.installed ## write the generated pages again
+docs: $(VENV)/.installed ## write the generated pages, rules and dashboards again
 	@$(BIN)/python scripts/docs.py
+	@$(BIN)/python scripts/rules.py
+	@$(BIN)/python -m grafana
+
+pictures: tools ## draw docs/pictures/ again, by Grafana's libraries in a browser, on a simulated week
+	@$(BIN)/python scripts/screenshots.py
 
 bench: $(VENV)/.installed ## figures as ratios, all but bench-decide; JSON goes to .cache/bench/
 	@mkdir -p .cache/bench
