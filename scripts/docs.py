@@ -86,6 +86,8 @@ def metrics_page() -> str:
     made += kpi.families(kpi.Scores(), [])
     live = metrics.ControllerMetrics("", "")
     live.policies([""])
+    for family in (live.acting._oldest, live.acting._next):  # noqa: SLF001 a gauge that was never set tells no labels
+        family.labels("")
     live.reloaded("", 0.0)
     control = [row_of(family) for family in (*made, *live.registry.collect())]
     parts = {
