@@ -39,6 +39,7 @@ from controller.samples import Kept, Readings, is_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from controller.blocks import Block
     from controller.memories import Grain
     from controller.model import Blocks, Memory
     from controller.store import Store
@@ -225,6 +226,29 @@ class History:
         """
         async with self._flushing:
             await self._restore(store, now)
+
+    @property
+    def reach(self) -> float:
+        """Seconds of the past that are kept in memory, and so may be completed."""
+        return min(self.retention, self._memories.grain.hours)
+
+    def lacks(self, key: str, start: float, end: float) -> bool:
+        """Whether of some of this time nothing is known of the workload. False for one that is not kept."""
+        past = self._past.get(key)
+        return past is not None and past.lacks(start, end)
+
+    async def fill(self, kept: Kept, blocks: Sequence[Block]) -> int:
+        """Take in blocks of the past that somebody else saw (backfill.py), where nothing is known; gives their seconds. The
+        next `flush` writes them. Those of a workload that is not kept so any more are left out.
+        """
+        async with self._flushing:
+            past = self._past.get(kept.key)
+            if past is None or past.kept != kept or not blocks:
+                return 0
+            filled = past.fill(blocks)
+            if filled and self._time.at is not None:
+                self._age(past, self._time.at)
+            return filled
 
     async def flush(self, store: Store, now: float) -> None:
         """Write what the store does not have yet, in one transaction, and prune it hourly. Raises StoreError: nothing is

@@ -85,6 +85,11 @@ class Leader(Protocol):
         ...
 
     @property
+    def transitions(self) -> int | None:
+        """How often the right to act went from one to another, as last seen; None: there is nobody to go to."""
+        ...
+
+    @property
     def waits_until(self) -> float | None:
         """In monotonic seconds of the clock it was given: before that no effect may be made, since the last holder's may
         still be under way. None: there is nothing to wait for.
@@ -115,6 +120,7 @@ class Sole:
     """Nobody else is there: it holds from the beginning to the end."""
 
     holds = True
+    transitions: int | None = None
     waits_until: float | None = None
     why = ""
 
@@ -173,6 +179,10 @@ class Elected:
     @property
     def holder(self) -> str:
         return self._seen.holder if self._seen else ""
+
+    @property
+    def transitions(self) -> int | None:
+        return self._seen.transitions if self._seen else None
 
     async def acquire(self) -> None:
         self._lease = KubernetesLease.connect(self._wanted, self._wanted.duration * PATIENCE)

@@ -19,7 +19,9 @@ from controller.history import History
 from controller.manifests import Manifests
 from controller.model import Blocks, Decision, State
 from controller.observe import Observation, Watched
+from controller.observe.chosen import NotChosen, source_of
 from controller.observe.embedded import Embedded
+from controller.observe.prometheus import FromPrometheus
 from controller.observe.promql import blocked as blocked_now
 from controller.outcomes import Outcomes
 from controller.payoff import Ledger
@@ -31,7 +33,6 @@ from controller.store import Store
 from exporters.clock import SystemClock
 from exporters.collector import Collector
 from exporters.poller import open_client
-from exporters.session import HttpSession
 
 DEFAULT_STATE = "sqlite:///orcha.db"
 LONGEST_LOOK = 120.0
@@ -77,9 +78,9 @@ async def look(
 
     remembered: the states have what the past comes to as the running controller counts it, not only its blocks.
     """
-    clock = SystemClock()
+    clock, spec = SystemClock(), found.settings.spec
     async with open_client() as client:
-        source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
+        source = _source(found, collectors, client, clock)
         try:
             history = History(
                 [Kept.of(workload) for workload in source.workloads], retention=found.settings.spec.retention
@@ -93,7 +94,9 @@ async def look(
             for policy in found.policies:
                 expression = policy.spec.limits.block_while
                 asked = (
-                    await blocked_now(client, found.settings.spec.prometheus_url, expression) if expression else None
+                    await blocked_now(client, spec.prometheus_url, expression, spec.prometheus.bearer_token_file)
+                    if expression
+                    else None
                 )
                 blocked[policy.name] = asked
         finally:
@@ -104,6 +107,15 @@ async def look(
         made = [replace(each, memory=await history.memory(_known(each))) for each in made]
     states = tuple(outcomes.catch_up(each) for each in made)
     return Look(observation, source.watched, past, blocked, states, outcomes.ledgers)
+
+
+def _source(
+    found: Manifests, collectors: Mapping[str, Collector], client: aiohttp.ClientSession, clock: SystemClock
+) -> Embedded | FromPrometheus:
+    try:
+        return source_of(found.nodes, found.settings.spec, collectors, client, clock)
+    except NotChosen as exc:
+        raise CouldNot(str(exc)) from exc
 
 
 def _known(state: State) -> list[str]:

@@ -5,6 +5,8 @@ back. No I/O; History (history.py) holds one `Past` per workload.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from controller.blocks import HOUR, NAN, Block, Sample, Series, code_of, hold, is_full, quantum_of, rebinned
@@ -12,6 +14,8 @@ from controller.rows import Batch, StoredBlock, block_row, newest_row, reading_r
 from controller.samples import Kept, Window, sample_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from controller.rows import Stored
     from exporters.reading import Reading
 
@@ -189,6 +193,38 @@ class Past:
         if self.open is not None and self.open.start * 60 + self.fine <= since:
             self.open = None
         self.version += 1
+
+    def lacks(self, start: float, end: float) -> bool:
+        """Whether of some of this time nothing is known, not even that it was down."""
+        known, starts = 0.0, self.series.starts
+        for i in range(bisect_left(starts, max(0, int(start - LONG)) // 60), bisect_left(starts, int(end) // 60)):
+            known += max(0.0, min(starts[i] * 60 + self.series.spans[i], end) - max(starts[i] * 60, start))
+        if self.open is not None:
+            known += max(0.0, min(self.open.start * 60 + self.open.span, end) - max(self.open.start * 60, start))
+        return known < end - start
+
+    def fill(self, blocks: Sequence[Block]) -> int:
+        """Put blocks of the past where nothing is known; what is known stays as it is. Gives their seconds."""
+        known = [*self.series.since(0), *([] if self.open is None else [self.open])]
+        taken = {slot for each in known for slot in self._slots(each)}
+        free = [each for each in blocks if taken.isdisjoint(self._slots(each))]
+        if not free:
+            return 0
+        merged = sorted([*known, *free], key=attrgetter("start"))
+        if self.open is not None and merged[-1] is self.open:
+            merged.pop()
+        elif self.open is not None:  # what held then ended long ago
+            self.open = self.last = None
+        self.series.put(0, len(self.series), merged)
+        self.rolled += [each.start for each in free if each.span == HOUR]
+        self.saved_to = min([self.saved_to, *(each.start for each in free if each.span != HOUR)])
+        self.saved_newest = self.uncounted = None
+        self.version += 1
+        return sum(each.span for each in free)
+
+    def _slots(self, block: Block) -> range:
+        """The starts of the fine blocks that it stands for."""
+        return range(block.start, block.start + block.span // 60, self.fine // 60)
 
     # towards the store
 

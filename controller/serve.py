@@ -18,11 +18,11 @@ from typing import Any
 import aiohttp
 import structlog
 from aiohttp import web
-from pydantic.alias_generators import to_camel
 
 from controller.address import StoreError
 from controller.api.app import Faces, application
 from controller.api.stream import Stream
+from controller.backfill import Backfill
 from controller.desk import Desk
 from controller.ending import Ending
 from controller.equipping import HANDOUTS, Equipment
@@ -32,7 +32,9 @@ from controller.journal import Journal
 from controller.leader import Leader, elect
 from controller.loop import Reconciler
 from controller.manifests import Manifests, load
+from controller.observe.chosen import NotChosen, for_the_loop, source_of
 from controller.observe.embedded import Embedded
+from controller.observe.prometheus import FromPrometheus
 from controller.observe.promql import blocked
 from controller.once import CouldNot, state_url
 from controller.operations import Operations
@@ -43,7 +45,7 @@ from controller.samples import Kept
 from controller.standby import STEP_TIMEOUT, leads, watched
 from controller.store import Store
 from exporters import __version__
-from exporters.clock import SystemClock
+from exporters.clock import Clock, SystemClock
 from exporters.collector import Collector
 from exporters.documents import CannotRead
 from exporters.doors import Tokens
@@ -52,7 +54,7 @@ from exporters.poller import open_client
 from exporters.room import allow_many
 from exporters.server import metrics_response
 from exporters.session import HttpSession
-from exporters.settings import SettingsSpec, read_listen
+from exporters.settings import needing_a_restart, read_listen
 from exporters.watching import changes
 
 log = structlog.get_logger("orcha")
@@ -71,6 +73,7 @@ class Options:
     listen: str | None = None
     state: str | None = None
     log_format: Format | None = None
+    source: str | None = None
 
 
 @dataclass
@@ -92,10 +95,11 @@ class Controller:
         found: Manifests,
         options: Options,
         collectors: Mapping[str, Collector],
-        source: Embedded,
+        source: Embedded | FromPrometheus,
         store: Store,
         client: aiohttp.ClientSession,
         leader: Leader,
+        clock: Clock | None = None,
     ) -> None:
         spec = found.settings.spec
         self.options, self.collectors, self.source, self.store, self._client = (
@@ -105,7 +109,7 @@ class Controller:
             store,
             client,
         )
-        self.clock = SystemClock()
+        self.clock: Clock = clock or SystemClock()
         self.metrics = ControllerMetrics(__version__, os.environ.get("ORCHA_REVISION", "unknown"))
         self.metrics.policies(policy.name for policy in found.policies)
         self.metrics.reloaded(found.sha256, self.clock.time())
@@ -113,10 +117,10 @@ class Controller:
         self.history = History([Kept.of(workload) for workload in source.workloads], retention=spec.retention)
         self.began = self.clock.monotonic()
         self.loop = Reconciler(
-            found, source, self.history, store, self.metrics, self.clock, ask_block=self._ask_block, rng=random.Random()
+            found, for_the_loop(source), self.history, store, self.metrics, self.clock, ask_block=self._ask_block, rng=random.Random()
         )  # fmt: skip
         self.leader, self.stream = leader, Stream()
-        self.metrics.acting.leader.set(1)
+        self.metrics.acting.leads(leader)
         self.loop.audience = self.stream
         self.world = World(source, self._equipment().driver, holds=lambda: leader.holds)
         self.desk = self.loop.desk = Desk(
@@ -140,7 +144,7 @@ class Controller:
             session,
             self.clock,
             folder,
-            self.source.read_back,
+            for_the_loop(self.source).read_back,
             lambda: self.leader.holds,
         )
 
@@ -155,7 +159,8 @@ class Controller:
             log.info("program", id=program.id, what=record.what, why=record.sentence, by=record.by)
 
     async def _ask_block(self, expression: str) -> str | None:
-        return await blocked(self._client, self.loop.manifests.settings.spec.prometheus_url, expression)
+        spec = self.loop.manifests.settings.spec
+        return await blocked(self._client, spec.prometheus_url, expression, spec.prometheus.bearer_token_file)
 
     def view(self) -> dict[str, Any]:
         return self.loop.view(__version__, self.reloads.view())
@@ -219,6 +224,11 @@ class Controller:
     def _event(self, kind: str, sentence: str) -> None:
         self.store.note_event(Event(self.clock.time(), kind, "manifests", sentence))
 
+    async def recall(self) -> None:
+        """Complete history from Prometheus, where that is the source, for ever."""
+        if isinstance(self.source, FromPrometheus):
+            await Backfill(self.source, self.history, self.clock).run()
+
     async def watch(self) -> None:
         """Reload whenever the files of the manifests change, for ever; a reload that fails is said, and the next one comes."""
         async for _ in changes(self.options.paths, self.loop.manifests.files, self.clock):
@@ -226,13 +236,6 @@ class Controller:
                 await self.reload()
             except Exception:
                 log.exception("the manifests could not be reloaded; please report this as a bug")
-
-
-def needing_a_restart(before: SettingsSpec, now: SettingsSpec) -> list[str]:
-    """Those changed fields of Settings that are read at the start only, as they are written."""
-    links, kept = ("alertmanager_url", "grafana_url"), ("listen", "state", "state_file", "retention")
-    fields = (*kept, *links, "api", "lease", "log_format")
-    return [to_camel(name) for name in fields if getattr(before, name) != getattr(now, name)]
 
 
 @contextlib.asynccontextmanager
@@ -247,12 +250,12 @@ async def opened(
             store = await Store.open(state_url(found, options.state), shared=elected, patience=PATIENCE)
             stack.push_async_callback(store.close)
             client = await stack.enter_async_context(open_client())
-            source = Embedded(found.nodes, collectors, HttpSession(client), clock, found.settings.spec.prices)
+            source = source_of(found.nodes, found.settings.spec, collectors, client, clock, options.source)
             stack.push_async_callback(source.close)
             controller = Controller(found, options, collectors, source, store, client, leader)
             await controller.history.restore(store, clock.time())
             stack.push_async_callback(controller.desk.close)
-        except StoreError as exc:
+        except (StoreError, NotChosen) as exc:
             raise CouldNot(str(exc)) from exc
         yield controller
 
@@ -290,13 +293,14 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
         collect_seldom()
         runner = await _listening(controller, host, port)
         _greet(controller, found, runner)
-        watching = asyncio.create_task(controller.watch(), name="manifests")
+        beside = [asyncio.create_task(each) for each in (controller.watch(), controller.recall())]
         controller.source.start()
         ending.unwritten = True
         try:
             await controller.loop.run(ending.asked)
         finally:
-            watching.cancel()
+            for task in beside:
+                task.cancel()
             losing.midway = controller.desk.busy
             await controller.desk.close()
             await _finish(controller, runner, ending, losing.why)

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporters import __version__
-from exporters.clock import SystemClock
+from exporters.clock import Clock, SystemClock
 from exporters.collector import Collector, Workload, discover, workloads_of
 from exporters.compat import storj_exporter
 from exporters.documents import CannotRead
@@ -110,11 +110,12 @@ class Exporter:
     """Everything of one running exporter."""
 
     def __init__(
-        self, nodes: Iterable[Node], settings: Settings, collectors: Mapping[str, Collector], session: Session
-    ) -> None:
+        self, nodes: Iterable[Node], settings: Settings, collectors: Mapping[str, Collector], session: Session,
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
         self._session, self._collectors, self._settings = session, collectors, settings
         self._nodes = tuple(nodes)
-        self._clock = SystemClock()
+        self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
         self._own = Own()
         self._own.reloaded(self._clock.time())

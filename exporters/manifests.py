@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from exporters.documents import Document, Path_, Problem, Rule, checked, read_files
 from exporters.nodes import API_VERSION, Model, Node
 from exporters.rules import Declares, node_rules
-from exporters.settings import Settings, SettingsSpec, read_listen
+from exporters.settings import Settings, SettingsSpec, read_listen, read_matchers
 
 Kinds = Mapping[str, tuple[type[Model], list[Rule]] | None]
 """kind -> (model, rules), or None for a kind that is known and left to somebody else."""
@@ -82,12 +82,22 @@ def _settings_rules(settings: Settings) -> Iterator[tuple[tuple[str | int, ...],
             yield path, f"{url!r} is not an address; write http://HOST:PORT"
         elif "@" in urlsplit(url).netloc:
             yield path, "holds a user or password, and is shown as a link; leave them out"
+    yield from _source_rules(spec)
     if spec.state and spec.state_file:
         yield ("spec", "stateFile"), "state is given as well; keep one"
     if spec.state and not spec.state.startswith(("sqlite:///", "postgresql://")):
         yield ("spec", "state"), "write sqlite:///PATH or postgresql://USER@HOST/DATABASE"
     if spec.retention < 86400:
         yield ("spec", "retention"), "is under a day; the estimators need at least 1d"
+
+
+def _source_rules(spec: SettingsSpec) -> Iterator[tuple[Path_, str]]:
+    if spec.source == "prometheus" and spec.prometheus_url is None:
+        yield ("spec", "prometheusUrl"), "is missing, and source: prometheus asks it; write http://HOST:PORT"
+    try:
+        read_matchers(spec.prometheus.matchers or "")
+    except ValueError as exc:
+        yield ("spec", "prometheus", "matchers"), str(exc)
 
 
 def _addresses(spec: SettingsSpec) -> Iterator[tuple[Path_, str]]:

@@ -4,49 +4,31 @@ Comes in: each Reading (`update`), each look's duration (`observe_poll`), the pr
 format, in pieces. Unknown is an absent series, never 0; a workload that is gone has none. A look that fails shows at once
 (`up`, the failure counter, the connection) while the figures of the last good Reading stay until they are stale.
 
-Bandwidth is bits per second in Readings and bytes per second in metrics: it is divided by 8 here and nowhere else on
-this side of the wall.
+Which families those are, and their units, figures.py says.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from exporters import collector as collecting
 from exporters.errors import REASONS
+from exporters.figures import ALL_BUT_TIME, FIGURES, Samples
 from exporters.lines import Histogram, Lines, escape, number
-from exporters.reading import Connection, Quality, Reading
+from exporters.reading import Connection, Reading
 
 if TYPE_CHECKING:
     from exporters.collector import Collector, Family, Workload
 
-BITS: Final = 8.0
 MAX_SERIES: Final = 1000
 """Series of one family that one workload may have. A node that reports more devices than that lies; its family is left
 out rather than cut, since half of a sum looks like a loss."""
 BOUNDS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds: loopback, a LAN, a slow API, its timeouts."""
-CACHED: Final = "Of the newest reading, which may be up to its poll interval old."
-
-_RESOURCES: Final = {
-    "cpu": ("cpu_cores", "CPU cores"),
-    "memory": ("memory_bytes", "Memory in bytes"),
-    "storage": ("storage_bytes", "Storage in bytes"),
-    "bandwidth": ("bandwidth_bytes_per_second", "Bandwidth in bytes per second"),
-}
-_SENSES: Final = {
-    "allocated": "in effect as the node reports it",
-    "configured": "that its configuration asks for, where that can differ",
-    "used": "used now",
-}
-
-Samples = list[tuple[tuple[str, ...], float]]
-"""[(label values, number)]."""
 
 
 class Priced(Protocol):
@@ -66,108 +48,6 @@ class Book(Protocol):
     def all(self, now: float) -> Mapping[str, Priced]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """One family that is rendered from some fields of a Reading."""
-
-    name: str
-    text: str
-    depends: Callable[[Reading], Any]
-    """The fields; the lines are rendered again when they change."""
-    samples: Callable[[Reading], Samples]
-    labels: tuple[str, ...] = ()
-
-
-def _scalar(name: str, attribute: str, text: str) -> _Figure:
-    get = attrgetter(attribute)
-
-    def samples(reading: Reading) -> Samples:
-        value = get(reading)
-        return [] if value is None else [((), value)]
-
-    return _Figure(f"orcha_protocol_{name}", text, get, samples)
-
-
-def _rate(name: str, attribute: str, text: str) -> _Figure:
-    get = attrgetter(attribute)
-
-    def samples(reading: Reading) -> Samples:
-        value = get(reading)
-        return [] if value is None else [(((reading.quality or Quality.ESTIMATED).value,), value)]
-
-    return _Figure(f"orcha_protocol_{name}", text, attrgetter(attribute, "quality"), samples, ("quality",))
-
-
-def _mapping(name: str, attribute: str, label: str, text: str) -> _Figure:
-    get = attrgetter(attribute)
-
-    def samples(reading: Reading) -> Samples:
-        return [((key,), value) for key, value in get(reading).items()]
-
-    return _Figure(f"orcha_protocol_{name}", text, get, samples, (label,))
-
-
-def _resource(sense: str, resource: str) -> _Figure:
-    get = attrgetter(sense)
-    unit, words = _RESOURCES[resource]
-    divisor = BITS if resource == "bandwidth" else 1.0
-
-    def samples(reading: Reading) -> Samples:
-        value = get(reading).get(resource)
-        return [] if value is None else [((), value / divisor)]
-
-    return _Figure(f"orcha_protocol_{sense}_{unit}", f"{words} {_SENSES[sense]}.", get, samples)
-
-
-def _units(sense: str) -> _Figure:
-    get = attrgetter(sense)
-
-    def samples(reading: Reading) -> Samples:
-        return [((name,), value) for name, value in get(reading).items() if name not in _RESOURCES]
-
-    text = f"Units of an extended resource {_SENSES[sense]}."
-    return _Figure(f"orcha_protocol_{sense}_units", text, get, samples, ("resource",))
-
-
-def _states(reading: Reading) -> Samples:
-    if reading.state is None:
-        return []
-    words = dict.fromkeys((*reading.states, reading.state))
-    return [((word,), word == reading.state) for word in words]
-
-
-def _info(reading: Reading) -> Samples:
-    if reading.version is None and reading.node_id is None:
-        return []
-    return [((reading.version or "", reading.node_id or ""), 1.0)]
-
-
-FIGURES: Final[tuple[_Figure, ...]] = (
-    _scalar("healthy", "healthy", "1 the node says that it is well and earning is possible."),
-    _Figure("orcha_protocol_state", "The protocol's own state, one-hot.", attrgetter("state", "states"), _states, ("state",)),
-    _Figure("orcha_protocol_info", "Static facts.", attrgetter("version", "node_id"), _info, ("version", "node_id")),
-    _rate("earnings_usd_per_hour", "rate_usd_per_hour", f"What is earned, gross, in USD per hour. {CACHED}"),
-    _rate("net_earnings_usd_per_hour", "net_usd_per_hour", "What is earned after fees and energy, in USD per hour."),
-    _mapping("earnings_native_per_hour", "native.gross_per_hour", "token", "What is earned, gross, in tokens per hour."),
-    _mapping("balance_usd", "balance_usd", "kind", "Money by where it stands, in USD. paid is lifetime."),
-    _mapping("price_usd_per_unit_hour", "price_usd_per_unit_hour", "resource", "The published price of one used unit."),
-    *(figure for sense in _SENSES for figure in (*(_resource(sense, name) for name in _RESOURCES), _units(sense))),
-    _scalar("earning_stalled", "earning_stalled", "1 healthy, yet nothing accrued for several usual intervals."),
-    _scalar("payout_threshold_usd", "payout_threshold_usd", "What must be accrued before a payout, in USD."),
-    _scalar("payout_expected_timestamp_seconds", "payout_expected_at", "When the payout threshold is or was reached."),
-    _scalar("last_reading_timestamp_seconds", "at", "When the reading served was taken; it is cached between polls."),
-)  # fmt: skip
-
-
-_ALL_BUT_TIME: Final = attrgetter(
-    "healthy", "state", "states", "version", "node_id", "quality", "rate_usd_per_hour", "net_usd_per_hour", "native",
-    "balance_usd", "price_usd_per_unit_hour", "allocated", "configured", "used", "earning_stalled",
-    "payout_threshold_usd", "payout_expected_at",
-)  # fmt: skip
-"""What every row depends on but the last, which is the time of the reading: a look that found nothing new is the usual
-case, and is told from this alone."""
-
-
 @dataclass(slots=True, eq=False)
 class _Shown:
     """What the page says of one workload."""
@@ -177,6 +57,7 @@ class _Shown:
     """Label values, escaped."""
     up: bool | None = None
     connection: Connection | None = None
+    failure: str | None = None
     reading: Reading | None = None
     """Whose figures are shown; None: none are."""
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
@@ -202,6 +83,17 @@ class Exposition:
         own = families_of(collecting.discover()) if families is None else families
         self._up = Lines("orcha_protocol_up", "gauge", "1 the last poll gave a reading, 0 it did not.")
         self._connection = Lines("orcha_protocol_connection_state", "gauge", "The connection, one-hot.", ("state",))
+        self._asked = Lines(
+            "orcha_protocol_last_poll_timestamp_seconds", "gauge", "When it was last asked, well or not."
+        )
+        self._failing = Lines(
+            "orcha_protocol_failing", "gauge", "1 the last poll failed, for this reason.", ("reason",)
+        )
+        self._lasts = Lines(
+            "orcha_protocol_stale_after_seconds",
+            "gauge",
+            "The age at which a reading is stale; its figures vanish then.",
+        )
         self._duration = Histogram("orcha_protocol_poll_duration_seconds", "How long polls took.", BOUNDS)
         self._failures = Lines("orcha_protocol_poll_failures_total", "counter", "Polls that failed.", ("reason",))
         self._figures = [(row, Lines(row.name, "gauge", row.text, row.labels)) for row in FIGURES]
@@ -218,7 +110,8 @@ class Exposition:
     def _of_workloads(self) -> Iterator[Lines]:
         yield self._up
         yield from (lines for _, lines in self._figures)
-        yield self._connection
+        yield from (self._connection, self._asked, self._failing)
+        yield self._lasts
         yield self._duration
         yield self._failures
         yield from self._extra.values()
@@ -237,15 +130,17 @@ class Exposition:
         return itertools.chain.from_iterable([lines.pieces(openmetrics=openmetrics) for lines in self.families])
 
     def expect(self, workload: Workload) -> None:
-        """A workload is configured: `up` 0 and every counter at 0, until it was asked."""
-        if workload.key not in self._shown:
-            self._add(workload.node, workload.protocol, workload.name)
+        """A workload is configured, perhaps anew: `up` 0 and every counter at 0, until it was asked."""
+        shown = self._shown.get(workload.key) or self._add(workload.node, workload.protocol, workload.name)
+        self._lasts.put(shown.slot, _rendered(self._lasts, shown.place, [((), workload.stale_after)]))
 
     def update(self, reading: Reading) -> None:
         """Show a Reading. One that failed shows that it did, and leaves the figures until the connection is `failed`."""
         shown = self._shown.get(reading.key) or self._add(reading.node, reading.protocol, reading.workload)
         self._set_up(shown, reading.up)
         self._set_connection(shown, reading.connection)
+        self._asked.put(shown.slot, _rendered(self._asked, shown.place, [((), reading.at)]))
+        self._set_failing(shown, None if reading.up else _reason(reading.failure))
         if reading.up:
             self._show(shown, reading)
         elif reading.connection is Connection.FAILED:
@@ -259,8 +154,7 @@ class Exposition:
             shown.counts[i] += seconds <= bound
         self._set_duration(shown)
         if failure is not None:
-            reason = failure if failure in shown.failures else "unreachable"
-            shown.failures[reason] += 1
+            shown.failures[_reason(failure)] += 1
             self._set_failures(shown)
 
     def expire(self, key: str) -> None:
@@ -308,6 +202,12 @@ class Exposition:
             samples: Samples = [((each.value,), each is connection) for each in Connection]
             self._connection.put(shown.slot, _rendered(self._connection, shown.place, samples))
 
+    def _set_failing(self, shown: _Shown, reason: str | None) -> None:
+        if shown.failure != reason:
+            shown.failure = reason
+            samples: Samples = [] if reason is None else [((reason,), 1.0)]
+            self._failing.put(shown.slot, _rendered(self._failing, shown.place, samples))
+
     def _set_duration(self, shown: _Shown) -> None:
         counts = [f"{count}.0" if count < 1_000_000 else number(count) for count in shown.counts]
         lines = self._duration.format(*shown.place, *counts, number(shown.seconds))
@@ -319,7 +219,7 @@ class Exposition:
 
     def _show(self, shown: _Shown, reading: Reading) -> None:
         before, shown.reading = shown.reading, reading
-        still = before is not None and _ALL_BUT_TIME(before) == _ALL_BUT_TIME(reading)
+        still = before is not None and ALL_BUT_TIME(before) == ALL_BUT_TIME(reading)
         for row, lines in self._figures[-1:] if still else self._figures:
             if before is None or row.depends(before) != row.depends(reading):
                 lines.put(shown.slot, _rendered(lines, shown.place, _escaped(row.samples(reading))))
@@ -346,6 +246,10 @@ class Exposition:
             if name in self._extra:
                 self._extra[name].put(shown.slot, "")
         shown.reading = None
+
+
+def _reason(failure: str | None) -> str:
+    return failure if failure in REASONS else "unreachable"
 
 
 def _rendered(lines: Lines, place: tuple[str, ...], samples: Samples) -> str:

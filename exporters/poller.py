@@ -174,7 +174,7 @@ class Poller:
         for entry in before.values():
             self._forget(entry)
         for workload in self.workloads:
-            if self._exposition is not None and workload.key not in self._newest:
+            if self._exposition is not None:
                 self._exposition.expect(workload)
         self._untried = sum(not entry.tried for entry in self._entries.values())
 

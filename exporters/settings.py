@@ -5,9 +5,11 @@ It lives on this side of the wall because both processes read it and exporters n
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from exporters.nodes import Duration, Metadata, Model, Name
 
@@ -27,6 +29,20 @@ def read_listen(text: str) -> tuple[str, int]:
     if ":" in bare and bare == host:
         raise ValueError(f"{text!r} is no address to listen on; write an IPv6 host in brackets, such as [::1]:9872")
     return bare, int(port)
+
+
+_MATCHER: Final = r'[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"'
+_MATCHERS: Final = re.compile(rf"\s*{_MATCHER}\s*(?:,\s*{_MATCHER}\s*)*")
+
+
+def read_matchers(text: str) -> str:
+    """Label matchers as PromQL writes them between its braces, without the braces; "" matches everything.
+
+    Raises ValueError, with what would be right.
+    """
+    if text.strip() and not _MATCHERS.fullmatch(text):
+        raise ValueError(f'{text!r} are no label matchers; write them as in PromQL, such as job="orcha-exporter"')
+    return text.strip()
 
 
 class ApiKeyFiles(Model):
@@ -64,6 +80,15 @@ class Api(Model):
     token_files: TokenFiles = TokenFiles()
 
 
+class Prometheus(Model):
+    """How the Prometheus at prometheusUrl is asked."""
+
+    matchers: str | None = None
+    """Only series with these labels, as PromQL writes them: job="orcha-exporter", site="home"."""
+    bearer_token_file: str | None = None
+    """A file with the token that it wants to see, blockWhile included."""
+
+
 class Lease(Model):
     """The Kubernetes Lease that elects the one writer."""
 
@@ -85,8 +110,12 @@ class SettingsSpec(Model):
     """How long history is kept."""
     prices: Prices = Prices()
     """What tokens are worth."""
+    source: Literal["embedded", "prometheus"] = "embedded"
+    """embedded: the controller polls the nodes; prometheus: it asks prometheusUrl for what orcha-exporter showed of them."""
     prometheus_url: str | None = None
-    """For blockWhile, and for links."""
+    """For source: prometheus, for blockWhile, and for links."""
+    prometheus: Prometheus = Prometheus()
+    """How it is asked."""
     alertmanager_url: str | None = None
     """For links."""
     grafana_url: str | None = None
@@ -106,3 +135,11 @@ class Settings(Model):
     kind: Literal["Settings"] = "Settings"
     metadata: Metadata = Metadata(name="settings")
     spec: SettingsSpec = SettingsSpec()
+
+
+def needing_a_restart(before: SettingsSpec, now: SettingsSpec) -> list[str]:
+    """Those changed fields of Settings that are read at the start only, as they are written."""
+    links, kept = ("alertmanager_url", "grafana_url"), ("listen", "state", "state_file", "retention")
+    asked = ("prometheus_url",) if "prometheus" in {before.source, now.source} else ()
+    fields = (*kept, *links, *asked, "source", "prometheus", "api", "lease", "log_format")
+    return [to_camel(name) for name in fields if getattr(before, name) != getattr(now, name)]

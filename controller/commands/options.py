@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,17 @@ ManifestPaths = Annotated[
     list[Path], typer.Option("--manifests", "-m", help="File or directory of manifests; may be given several times.")
 ]
 Output = Annotated[str, typer.Option("--output", "-o", help="table or json.")]
+
+
+class SourceName(StrEnum):
+    embedded = "embedded"
+    prometheus = "prometheus"
+
+
+Source = Annotated[
+    SourceName | None,
+    typer.Option("--source", help="Who polls the nodes; default Settings' source. prometheus: orcha-exporter does."),
+]
 StateUrl = Annotated[str | None, typer.Option("--state", help="Where history is: sqlite:///PATH or postgresql://...")]
 
 

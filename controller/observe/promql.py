@@ -7,11 +7,16 @@ from typing import Any
 
 import aiohttp
 
+from exporters.collector import read_key
+from exporters.errors import Unauthorized
+
 TIMEOUT = 5.0
 
 
-async def blocked(client: aiohttp.ClientSession, prometheus_url: str | None, expression: str) -> str | None:
-    """Why the expression blocks moves now, None where it does not.
+async def blocked(
+    client: aiohttp.ClientSession, prometheus_url: str | None, expression: str, token_file: str | None = None
+) -> str | None:
+    """Why the expression blocks moves now, None where it does not. `token_file`: of a bearer token.
 
     It blocks where it gives any sample that is not 0, where no Prometheus is named, and where it does not answer.
     """
@@ -19,9 +24,13 @@ async def blocked(client: aiohttp.ClientSession, prometheus_url: str | None, exp
         return "blockWhile is set, and Settings name no prometheusUrl to ask"
     url = f"{prometheus_url.rstrip('/')}/api/v1/query"
     try:
-        async with asyncio.timeout(TIMEOUT), client.get(url, params={"query": expression}) as response:
+        headers = {"Authorization": f"Bearer {read_key(token_file)}"} if token_file else {}
+        asking = client.get(url, params={"query": expression}, headers=headers)
+        async with asyncio.timeout(TIMEOUT), asking as response:
             answer = await response.json(content_type=None)
             samples = samples_of(answer)
+    except Unauthorized as exc:
+        return f"Prometheus cannot be asked: {exc}"
     except TimeoutError:
         return f"Prometheus at {prometheus_url} did not answer within {TIMEOUT:.0f} s"
     except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError) as exc:

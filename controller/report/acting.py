@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from controller.programs import OVER, ProgramState
 
 if TYPE_CHECKING:
+    from controller.leader import Leader
     from controller.programs import Program, Record
 
 RESULTS: Final = ("applied", "rolled_back", "rejected", "expired", "superseded")
@@ -23,6 +26,21 @@ _OUTCOMES: Final = {
     "verify": ("done", "failed"),
 }
 _DURATIONS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1200.0, 3600.0, 14400.0, 86400.0)
+
+
+class _LeaseTransitions(Collector):
+    """The Lease's own counter: each holder shows it as it found it, and it only grows from one holder to the next."""
+
+    leader: Leader | None = None
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "orcha_lease_transitions", "How often the Lease went from one controller to another."
+        )
+        count = self.leader.transitions if self.leader else None
+        if count is not None:
+            family.add_metric([], count)
+        yield family
 
 
 class ActingMetrics:
@@ -64,10 +82,17 @@ class ActingMetrics:
         self._known: set[str] = set()
         self.leader = Gauge("orcha_leader", "1 this controller is the one that may act.", registry=registry)
         self.leader.set(0)
+        self._lease = _LeaseTransitions()
+        registry.register(self._lease)
         for driver in DRIVERS:
             for direction, outcomes in _OUTCOMES.items():
                 for outcome in outcomes:
                     self._steps.labels(driver, direction, outcome)
+
+    def leads(self, leader: Leader) -> None:
+        """From now on this process acts, by that right."""
+        self.leader.set(1)
+        self._lease.leader = leader
 
     def policies(self, names: Iterable[str]) -> None:
         """Every result and state of every policy is there from the start; policies that are gone are gone."""

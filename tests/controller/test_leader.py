@@ -178,6 +178,7 @@ async def test_a_holder_that_stops_hands_over_at_the_next_look_and_nobody_waits(
     assert second.holds
     assert second.waits_until is None
     assert stage.server.spec["leaseTransitions"] == 1
+    assert (first.transitions, second.transitions) == (0, 1)
 
 
 async def test_a_holder_that_still_waits_for_its_predecessor_lets_the_lease_run_out(stage):

@@ -31,6 +31,7 @@ SENSES = {
     "allocated": "in effect as the node reports it",
     "configured": "that its configuration asks for, where that can differ",
     "used": "used now",
+    "irreversible": "used that cannot be taken back",
 }
 
 
@@ -48,6 +49,19 @@ def rated(one, value):
 
 def keyed(mapping):
     return [((key,), value) for key, value in mapping.items()]
+
+
+def net_native(one):
+    native = one.native
+    return keyed(native.gross_per_hour if native.net_per_hour is None else native.net_per_hour)
+
+
+def native_prices(one):
+    return [
+        ((resource, token), value)
+        for resource, by in one.native.price_per_unit_hour.items()
+        for token, value in by.items()
+    ]
 
 
 def states(one):
@@ -79,6 +93,7 @@ class Reference:
             self._state(),
             self._money(),
             self._amounts(),
+            self._pools(),
             self._times(),
             self._counts(),
             self._extra(),
@@ -116,11 +131,15 @@ class Reference:
         yield self._gauge(
             "protocol_earnings_native_per_hour", text, lambda one: keyed(one.native.gross_per_hour), "token"
         )
+        text = "What of it reaches the owner, in tokens per hour, before energy."
+        yield self._gauge("protocol_net_earnings_native_per_hour", text, net_native, "token")
         text = "Money by where it stands, in USD. paid is lifetime."
         yield self._gauge("protocol_balance_usd", text, lambda one: keyed(one.balance_usd), "kind")
         text = "The published price of one used unit."
         get = lambda one: keyed(one.price_usd_per_unit_hour)  # noqa: E731
         yield self._gauge("protocol_price_usd_per_unit_hour", text, get, "resource")
+        text = "The same in the tokens in which it is published."
+        yield self._gauge("protocol_price_native_per_unit_hour", text, native_prices, "resource", "token")
 
     def _amounts(self):
         for sense, words in SENSES.items():
@@ -137,6 +156,21 @@ class Reference:
 
             yield self._gauge(f"protocol_{sense}_units", f"Units of an extended resource {words}.", others, "resource")
 
+    def _pools(self):
+        text = "Base units (bandwidth: bit/s) that arrive per hour, or would with room."
+        yield self._gauge("protocol_growth_units_per_hour", text, lambda one: optional(one.growth_per_hour))
+        text = "What a pool shared by stake pays to all together, in tokens."
+        get = lambda one: keyed(one.pool.payout_native_per_hour) if one.pool else []  # noqa: E731
+        yield self._gauge("protocol_pool_payout_native_per_hour", text, get, "token")
+        get = lambda one: [((), one.pool.others)] if one.pool else []  # noqa: E731
+        yield self._gauge("protocol_pool_others_units", "Stake of all others in that pool.", get)
+        get = lambda one: optional(one.pool.net_share) if one.pool else []  # noqa: E731
+        yield self._gauge("protocol_pool_net_share_ratio", "What of a token paid out reaches the owner.", get)
+        text = "Net payout of the whole pool at today's price, in USD."
+        yield self._gauge("protocol_pool_payout_usd_per_hour", text, lambda one: optional(one.pool_payout_usd_per_hour))
+        text = "1 another controller sets the allocation by itself, 0 none was seen."
+        yield self._gauge("protocol_other_controller", text, lambda one: [((), one.autonomous is not None)])
+
     def _times(self):
         text = "1 healthy, yet nothing accrued for several usual intervals."
         yield self._gauge("protocol_earning_stalled", text, lambda one: optional(one.earning_stalled))
@@ -150,6 +184,12 @@ class Reference:
         yield self._gauge("protocol_last_reading_timestamp_seconds", text, lambda one: [((), one.at)])
         get = lambda one: [((state.value,), state is one.connection) for state in Connection]  # noqa: E731
         yield self._gauge("protocol_connection_state", "The connection, one-hot.", get, "state")
+        text = "When it was last asked, well or not."
+        yield self._gauge("protocol_last_poll_timestamp_seconds", text, lambda one: [((), one.at)])
+        text = "1 the last poll failed, for this reason."
+        yield self._gauge(
+            "protocol_failing", text, lambda one: [] if one.up else [((one.failure or "unreachable",), 1)], "reason"
+        )
 
     def _counts(self):
         took = HistogramMetricFamily("orcha_protocol_poll_duration_seconds", "How long polls took.", labels=PLACE)

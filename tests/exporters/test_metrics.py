@@ -156,6 +156,17 @@ def test_a_configured_workload_is_there_before_it_was_asked() -> None:
     assert lines(exposition, "earnings") == []
 
 
+def test_how_old_a_reading_may_get_is_there_before_one_and_follows_the_manifest() -> None:
+    exposition, name = Exposition(OWN), "orcha_protocol_stale_after_seconds"
+    exposition.expect(workload())
+    assert [line.split()[-1] for line in lines(exposition, name)] == ["210.0"]  # 3 x 60 s + 30 s
+    rare = WorkloadSpec(protocol="storj", endpoint="http://127.0.0.1:1", poll_interval="30m")
+    exposition.expect(Workload("rack-1", "storj", rare, Traits()))
+    assert [line.split()[-1] for line in lines(exposition, name)] == ["5430.0"]
+    exposition.remove("rack-1/storj")
+    assert lines(exposition, name) == []
+
+
 def test_bandwidth_is_bits_in_readings_and_bytes_in_metrics() -> None:
     exposition = Exposition(OWN)
     exposition.update(reading(used={"bandwidth": 8_000_000.0}, allocated={"bandwidth": 400e6}))

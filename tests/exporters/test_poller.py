@@ -283,6 +283,8 @@ async def test_new_manifests_keep_what_is_known_of_those_that_ask_the_same(polle
     page = b"".join(exposition.render())
     assert b'workload="ok-2"' not in page
     assert b'workload="ok-3"' in page
+    name = b'orcha_protocol_stale_after_seconds{node="rack-1",protocol="simple",workload="ok-0"}'
+    assert name + b" 35.0" in page  # 3 x 5 s + 20 s, whether it was looked at before or not
     await poller.collect_due(patience=LONG)
     assert nodes.asked["/elsewhere"] == 1
     assert nodes.asked["/ok/0"] == 1

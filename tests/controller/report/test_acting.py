@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
+from controller.leader import Sole
 from controller.programs import OVER, Cause, ProgramState, Record
 from controller.report.acting import DRIVERS, RESULTS, STATES
 from controller.report.metrics import ControllerMetrics
@@ -48,6 +49,30 @@ def test_the_page_is_valid_in_both_formats_and_every_family_is_described(metrics
     families = {family.name: family for family in openmetrics(page.decode())}
     assert families.keys() >= FAMILIES
     assert all(len(families[name].documentation) > 20 for name in FAMILIES)
+
+
+class Holder:
+    """As much of a Leader as is shown."""
+
+    def __init__(self, transitions):
+        self.transitions = transitions
+
+
+def test_the_lease_s_own_count_is_shown_by_whoever_holds_it(metrics):
+    name = "orcha_lease_transitions_total"
+    assert samples(metrics, name) == {}
+    holder = Holder(3)
+    metrics.acting.leads(holder)
+    assert samples(metrics, name) == {(): 3.0}
+    assert samples(metrics, "orcha_leader") == {(): 1.0}
+    holder.transitions = 4
+    assert samples(metrics, name) == {(): 4.0}
+
+
+def test_one_that_runs_alone_has_no_lease_to_count(metrics):
+    metrics.acting.leads(Sole())
+    assert samples(metrics, "orcha_lease_transitions_total") == {}
+    assert samples(metrics, "orcha_leader") == {(): 1.0}
 
 
 def test_every_label_is_there_from_the_start(metrics):
