@@ -46,6 +46,11 @@ class FastClock:
     def monotonic(self) -> float:
         return self._now - self._began
 
+    @property
+    def next_wake(self) -> float:
+        """When the first sleeper wakes; infinite where nobody sleeps."""
+        return self._sleepers[0][0] if self._sleepers else float("inf")
+
     def advance(self, to: float) -> None:
         """Move to a time (never back) and wake everybody who waits for one before it."""
         self._now = max(self._now, to)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster, running
 from tests.e2e.programs import ROOT, Program, Simulated, until
+from tests.e2e.seen import seen  # noqa: F401 a fixture for all tests of this folder
 
 
 @pytest.fixture
