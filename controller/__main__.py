@@ -17,11 +17,13 @@ import typer
 from controller.commands.acting import pause, release, resume
 from controller.commands.backtest import backtest
 from controller.commands.explain import explain
+from controller.commands.export import export
 from controller.commands.history import history
 from controller.commands.options import (
     DEFAULT_MANIFESTS,
     ManifestPaths,
     Output,
+    Source,
     StateUrl,
     finish,
     manifests_of,
@@ -29,6 +31,7 @@ from controller.commands.options import (
     wants,
 )
 from controller.commands.programs import programs
+from controller.commands.report import report
 from controller.commands.terminal import fail, put, say, tell
 from controller.commands.whatif import whatif
 from controller.manifests import KINDS, schema
@@ -105,12 +108,15 @@ def run(
     listen: Annotated[str | None, typer.Option(help="HOST:PORT to serve on; default 127.0.0.1:9872.")] = None,
     state: StateUrl = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="For whom the log is.")] = None,
+    source: Source = None,
 ) -> None:
     """Watch the nodes, plan, and do what the policies allow: show (Suggest), ask (Approve), or act (Auto)."""
     from controller.serve import Options, serve
 
     found = manifests_of(manifests)
-    finish(serve(found, Options(tuple(manifests), listen, state, log_format.value if log_format else None), discover()))
+    named = None if source is None else source.value
+    options = Options(tuple(manifests), listen, state, log_format.value if log_format else None, named)
+    finish(serve(found, options, discover()))
 
 
 @app.command()
@@ -153,6 +159,8 @@ app.command()(pause)
 app.command()(resume)
 app.command()(release)
 app.command()(history)
+app.command()(report)
+app.command()(export)
 
 
 def spelled_out(exc: UnicodeError) -> tuple[str, int]:

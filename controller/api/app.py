@@ -8,6 +8,7 @@ Open to this machine on loopback, by token elsewhere; docs/api.md has it for peo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -16,12 +17,11 @@ from pydantic import ValidationError
 from controller.api.acting import Acting, is_ours, may_change, noted, read_body
 from controller.api.asked import Asked, Word
 from controller.api.faces import Faces
-from controller.api.page import landing_page
+from controller.api.page import POLICY, landing_page
 from controller.api.problems import Refusal, in_one_shape, refused_by
 from controller.api.reading import Looking
 from controller.api.routes import OPERATIONS, ROOT, Operation
 from controller.api.shown import HTML, Page, Shown, send
-from controller.programs import OPEN
 from exporters.doors import guard_of, hardened
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Faces", "application"]
 
 MOST_BODY: Final = 64 * 1024
+FILES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
+"""What the landing page is made with besides, in static/."""
 
 
 def application(faces: Faces, host: str) -> web.Application:
@@ -38,6 +40,7 @@ def application(faces: Faces, host: str) -> web.Application:
     looking, acting = Looking(faces, shown), Acting(faces)
     app = web.Application(middlewares=[hardened, in_one_shape, guard_of(host, faces.tokens)], client_max_size=MOST_BODY)
     plain = {"/": _landing(faces, shown), "/metrics": faces.metrics, "/healthz": _healthz, "/readyz": _readyz(faces)}
+    plain |= {f"/{name}": _file(name, kind) for name, kind in FILES.items()}
     app.add_routes([web.get(path, handler) for path, handler in plain.items()])
     for operation in OPERATIONS:
         rooms = acting if operation.method == "POST" else looking
@@ -109,10 +112,21 @@ def _readyz(faces: Faces) -> Handler:
 
 def _landing(faces: Faces, shown: Shown) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        programs = tuple(each for each in faces.operations.programs() if each.state in OPEN)
+        programs = faces.operations.programs()
         page = await shown.page(
             "/", lambda view: Page.of(landing_page(view, faces.links, programs).encode(), HTML), programs
         )
+        response = send(request, page)
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    return handler
+
+
+def _file(name: str, kind: str) -> Handler:
+    page = Page.of((Path(__file__).parent / "static" / name).read_bytes(), kind)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
         return send(request, page)
 
     return handler
