@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -141,12 +141,17 @@ def time_ticks(hours: float, count: int = 7) -> list[tuple[float, str]]:
     return [(float(mark), f"{mark:g} h") for mark in marks]
 
 
+_NEAR: Final = 1e-9
+"""Hours by which a mark may lie outside: what floats of today's dates leave of it."""
+
+
 def calendar_ticks(start: float, hours: float, count: int = 9) -> list[tuple[float, str]]:
     """Marks of a time axis by the calendar, in UTC: 36 h from Monday the 2nd, 18:00, on -> 3 Nov, 06:00, 12:00 ..."""
     step = next((step for step in _TIME_STEPS if hours / step <= count), hours / count) * 3600
     first = math.ceil(start / step - 1e-9) * step
     marks = np.arange(first, start + hours * 3600 * (1 + 1e-9), step).tolist() if hours > 0 else []
-    return [((at - start) / 3600, _moment(at)) for at in marks]
+    within = [at for at in marks if -_NEAR <= (at - start) / 3600 <= hours + _NEAR]  # arange may go one step too far
+    return [((at - start) / 3600, _moment(at)) for at in within]
 
 
 def _moment(at: float) -> str:

@@ -110,7 +110,8 @@ def _held(stored: StoredBlock, resource: str | None) -> float:
     if stored.resource != resource or not block.allocated_hours > 0:
         return np.nan
     mean = block.allocated_unit_hours / block.allocated_hours
-    level = round(mean / stored.quantum) * stored.quantum if stored.quantum > 0 else mean
+    steps = mean / stored.quantum if stored.quantum > 0 else np.inf
+    level = round(steps) * stored.quantum if np.isfinite(steps) else mean
     return float(level if abs(level - mean) <= _ROUNDING * abs(mean) else mean)
 
 
