@@ -93,10 +93,10 @@ class Hand:
             raise Refused(f"the owner's tool for {self._key} ended with 1: the market's control does not answer")
         await self.undo(order, {})
 
-    async def verify(self, order: Order) -> str | None:  # noqa: ARG002 the contract's
+    async def verify(self, order: Order) -> str | None:  # noqa: ARG002 every driver is asked so; this one looks at nothing
         return None
 
-    async def undo(self, order: Order, stood: Mapping[str, Any]) -> None:  # noqa: ARG002 the contract's
+    async def undo(self, order: Order, stood: Mapping[str, Any]) -> None:  # noqa: ARG002 every driver is asked so; this one kept nothing
         now = self._clock.time()
         self._world.advance(now)
         wish = {("memoryGiB" if name == "memory" else name): amount for name, amount in order.amounts.items()}

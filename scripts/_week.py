@@ -242,7 +242,8 @@ async def live(
     progress: Callable[[float], None] = lambda _now: None,
 ) -> None:
     """Live from `steps.start` to its end and `after` seconds beyond; `told` of what /metrics serves at each step."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter began is a time of this machine's clock
+    # When a counter began would be a time of this machine's clock.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client gives it no types
     gc.freeze()
     gc.disable()
     with tempfile.TemporaryDirectory(prefix="orcha-week-", dir=_memory()) as name:
@@ -264,7 +265,7 @@ async def live(
             await exporter.poller.close()
             gc.enable()
             gc.unfreeze()
-            enable_created_metrics()  # type: ignore[no-untyped-call]
+            enable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client gives it no types
 
 
 def _memory() -> str | None:

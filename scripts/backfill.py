@@ -31,10 +31,10 @@ import structlog
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from exporters.quantity import parse_duration  # noqa: E402
-from scripts import _blocks as blocks  # noqa: E402 the repository is put on the path first
-from scripts._pages import Pages, Writer, load  # noqa: E402
-from scripts._week import DAY, END, FINE, JOBS, Steps, live  # noqa: E402
+from exporters.quantity import parse_duration
+from scripts import _blocks as blocks
+from scripts._pages import Pages, Writer, load
+from scripts._week import DAY, END, FINE, JOBS, Steps, live
 
 CACHE = ROOT / ".cache" / "week"
 KEPT: Final = 6

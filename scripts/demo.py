@@ -31,15 +31,15 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from controller.history import History  # noqa: E402 the repository is put on the path first
-from controller.report.tables import status_table  # noqa: E402
-from controller.samples import Kept  # noqa: E402
-from controller.store import Store  # noqa: E402
-from exporters.collector import discover, workloads_of  # noqa: E402
-from exporters.manifests import load_nodes  # noqa: E402
-from exporters.simulator.demo import HISTORY, demo  # noqa: E402
-from exporters.simulator.history import history  # noqa: E402
-from scripts._alertmanager import runnable  # noqa: E402
+from controller.history import History
+from controller.report.tables import status_table
+from controller.samples import Kept
+from controller.store import Store
+from exporters.collector import discover, workloads_of
+from exporters.manifests import load_nodes
+from exporters.simulator.demo import HISTORY, demo
+from exporters.simulator.history import history
+from scripts._alertmanager import runnable
 
 HERE = ROOT / ".orcha" / "demo"
 STATE = HERE / "orcha.db"

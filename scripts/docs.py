@@ -16,16 +16,16 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from prometheus_client import Metric  # noqa: E402 the repository is put on the path first
+from prometheus_client import Metric
 
-from controller.model import NodeState  # noqa: E402
-from controller.policy import AllocationPolicy  # noqa: E402
-from controller.report import kpi, metrics  # noqa: E402 the repository is put on the path first
-from exporters.collector import discover  # noqa: E402
-from exporters.metrics import Exposition, families_of  # noqa: E402
-from exporters.nodes import Duration, Node, Quantity  # noqa: E402
-from exporters.quantity import format_duration  # noqa: E402
-from exporters.settings import Settings  # noqa: E402
+from controller.model import NodeState
+from controller.policy import AllocationPolicy
+from controller.report import kpi, metrics
+from exporters.collector import discover
+from exporters.metrics import Exposition, families_of
+from exporters.nodes import Duration, Node, Quantity
+from exporters.quantity import format_duration
+from exporters.settings import Settings
 
 INTRO = """\
 # Manifests

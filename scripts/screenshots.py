@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts._palette import shrink  # noqa: E402 the repository is put on the path first
-from scripts._rendering import DASHBOARDS, Looked, browsing, look, serving, tools  # noqa: E402
+from scripts._palette import shrink
+from scripts._rendering import DASHBOARDS, Looked, browsing, look, serving, tools
 
 PICTURES = ROOT / "docs" / "pictures"
 SCRAPE = "5m"

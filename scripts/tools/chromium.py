@@ -25,13 +25,13 @@ WRAPPER = """\
 #!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}" FONTCONFIG_FILE="$here/fonts.conf"
-exec "$here/root/usr/lib/chromium/chromium" "$@"
+exec "$here/unpacked/usr/lib/chromium/chromium" "$@"
 """
 FONTS = """\
 <?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
-  <dir prefix="relative">root/usr/share/fonts</dir>
+  <dir prefix="relative">unpacked/usr/share/fonts</dir>
   <dir>/usr/share/fonts</dir>
   <cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
@@ -77,7 +77,7 @@ def unpack(*options: str) -> None:
             subprocess.run(["apt-get", *WAIT, "update"], capture_output=True, check=True)
             download(here, missing(*options))
         for package in here.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(here / "root")], check=True, capture_output=True)
+            subprocess.run(["dpkg", "-x", str(package), str(here / "unpacked")], check=True, capture_output=True)
             package.unlink()
         wrap(here)
         try_out(here / "chromium")
@@ -91,7 +91,7 @@ def download(folder: Path, packages: list[str]) -> None:
 
 def wrap(folder: Path) -> None:
     """The wrapper and fontconfig's file. Libraries lie in lib and usr/lib, and some in a folder of their own below."""
-    root = folder / "root"
+    root = folder / "unpacked"
     holding = {file.parent for start in ("lib", "usr/lib") for file in (root / start).rglob("*.so*")}
     beside = sorted(str(one.relative_to(folder)) for one in holding if one.name.endswith("-linux-gnu"))
     own = sorted(

@@ -114,7 +114,7 @@ class FromPrometheus:
     def start(self) -> None:
         """Nothing runs but what `observe` begins."""
 
-    def render(self, *, openmetrics: bool) -> Iterable[bytes]:  # noqa: ARG002 as Embedded's
+    def render(self, *, openmetrics: bool) -> Iterable[bytes]:  # noqa: ARG002 it shows nothing, in whatever format
         """Nothing: orcha_protocol_* and orcha_token_* come from the exporter, and from one process only."""
         return ()
 
