@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.commands.histories import Asked, histories, wrong
-from controller.commands.terminal import INTERRUPTED, Share, Stage, fail, out, plain, put, say, stages, tell
+from controller.commands.terminal import (
+    INTERRUPTED,
+    Share,
+    Stage,
+    deliver,
+    fail,
+    out,
+    plain,
+    say,
+    stages,
+    tell,
+    wrong_place,
+)
 
 if TYPE_CHECKING:
     from controller.backtest.case import Case
@@ -66,7 +77,7 @@ def backtest(  # noqa: PLR0913, PLR0917 an option each
     from controller.backtest.result import Result
 
     asked = Asked(tuple(manifests or ()), policy, trace, scenario, state, since, until, days, seed)
-    if problem := wrong(asked) or wrong_output(output, output_file):
+    if problem := wrong(asked) or wrong_place(output, output_file, OUTPUTS, "backtest.html"):
         fail(problem)
     names = chosen(only)
     try:
@@ -87,20 +98,6 @@ def backtest(  # noqa: PLR0913, PLR0917 an option each
 
 
 # --- what is asked for --------------------------------------------------------------------------------------------------
-
-
-def wrong_output(output: str, file: Path | None) -> str | None:
-    if output not in OUTPUTS:
-        return f"--output {output!r} is not known; write {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}"
-    if file is None:
-        if output == "html" and sys.stdout.isatty():
-            return "a page of HTML is not for a terminal; write it to a file: --output-file backtest.html"
-        return None
-    if file.is_dir():
-        return f"--output-file {file} is a directory; name a file in it"
-    if not file.parent.is_dir():
-        return f"--output-file {file}: there is no directory {file.parent}"
-    return None
 
 
 def chosen(only: str | None) -> tuple[str, ...]:
@@ -193,11 +190,4 @@ def write(result: Result, output: str, file: Path | None, *, complete: bool, not
         text = json.dumps(view, indent=2, allow_nan=False) + "\n"
     else:
         text = page(result, complete=complete, notes=notes)
-    if file is None:
-        put(text)
-        return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        fail(f"--output-file {file} cannot be written ({exc.strerror})")
-    tell(f"orcha: written to {file}")
+    deliver(text, file)

@@ -5,7 +5,6 @@ have earned. Wiring; what is in it is controller/report/performance.py's.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ import typer
 
 from controller.commands.histories import moment
 from controller.commands.options import finish
-from controller.commands.terminal import fail, put, tell
+from controller.commands.terminal import deliver, fail, wrong_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +45,7 @@ def report(
     ] = None,
 ) -> None:
     """Tell how a period went: what was earned, by whom, what was changed and whether it paid, who was there."""
-    if problem := wrong_output(output, output_file):
+    if problem := wrong_place(output, output_file, OUTPUTS, "report.html"):
         fail(problem)
     now = time.time()
     period = period_of(since, until, now)
@@ -55,24 +54,6 @@ def report(
 
 
 # --- what is asked for --------------------------------------------------------------------------------------------------
-
-
-def wrong_output(output: str, file: Path | None) -> str | None:
-    """What is wrong with them, and what would be right; None: nothing."""
-    if output not in OUTPUTS:
-        return f"--output {output!r} is not known; write md, html or json"
-    if file is None:
-        if output == "html" and sys.stdout.isatty():
-            return "a page of HTML is not for a terminal; write it to a file: --output-file report.html"
-        return None
-    try:
-        if file.is_dir():
-            return f"--output-file {file} is a directory; name a file in it"
-        if not file.parent.is_dir():
-            return f"--output-file {file}: there is no directory {file.parent}"
-    except OSError as exc:  # no file can have such a name
-        return f"--output-file {file} cannot be written ({exc.strerror})"
-    return None
 
 
 def period_of(since: str, until: str, now: float) -> tuple[float, float]:
@@ -188,11 +169,4 @@ def write(view: View, output: str, file: Path | None) -> None:
             text = page(view)
         case _:
             text = markdown(view)
-    if file is None:
-        put(text)
-        return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as exc:
-        fail(f"--output-file {file} cannot be written ({exc.strerror})")
-    tell(f"orcha: written to {file}")
+    deliver(text, file)

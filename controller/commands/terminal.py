@@ -6,8 +6,9 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -120,3 +121,36 @@ class Stage:
             self.bars.update(self.task, total=1.0, completed=1.0)
         else:
             tell(f"{self.name}: {time.monotonic() - self.began:.1f} s")
+
+
+# --- where a report goes --------------------------------------------------------------------------------------------------
+
+
+def wrong_place(output: str, file: Path | None, outputs: Sequence[str], name: str) -> str | None:
+    """What is wrong with --output and --output-file, and what would be right; None: nothing. `name`: of a file, as an example."""
+    if output not in outputs:
+        return f"--output {output!r} is not known; write {', '.join(outputs[:-1])} or {outputs[-1]}"
+    if file is None:
+        if output == "html" and sys.stdout.isatty():
+            return f"a page of HTML is not for a terminal; write it to a file: --output-file {name}"
+        return None
+    try:
+        if file.is_dir():
+            return f"--output-file {file} is a directory; name a file in it"
+        if not file.parent.is_dir():
+            return f"--output-file {file}: there is no directory {file.parent}"
+    except OSError as exc:  # no file can have such a name
+        return f"--output-file {file} cannot be written ({exc.strerror})"
+    return None
+
+
+def deliver(text: str, file: Path | None) -> None:
+    """To the file, and say so, or to stdout."""
+    if file is None:
+        put(text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        fail(f"--output-file {file} cannot be written ({exc.strerror})")
+    tell(f"orcha: written to {file}")

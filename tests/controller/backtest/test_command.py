@@ -189,6 +189,7 @@ def test_a_table_in_a_file_has_no_colours(tmp_path):
         (("--scenario", "steady", "-o", "xml"), "write table, json or html"),
         (("--scenario", "steady", "--only", "static,magic"), "--only magic: there is no such split"),
         (("--scenario", "steady", "--output-file", "/nowhere/at/all"), "there is no directory /nowhere/at"),
+        (("--scenario", "steady", "--output-file", "x" * 300), "cannot be written (File name too long)"),
         (("--scenario", "steady", "--output-file", "/"), "is a directory"),
         (("--manifests", "/nowhere", "--trace", "a.csv"), "/nowhere"),
     ],
