@@ -170,7 +170,7 @@ class _World:
 
 
 def _world(asked: Asked, found: Manifests) -> _World:
-    from controller.observe.embedded import watched_of
+    from controller.observe.roster import watched_of
     from controller.policy import PolicySpec
     from controller.state import node_state
     from exporters.collector import workloads_of

@@ -174,7 +174,7 @@ async def _answer(found: Manifests, changed: Manifests, state: str | None, asked
 
 def _states(changed: Manifests, seen: Look) -> list[State]:
     """What each policy would decide from, by other manifests and the same look."""
-    from controller.observe.embedded import watched_of
+    from controller.observe.roster import watched_of
     from controller.once import states_of
     from exporters.collector import discover, workloads_of
 

@@ -6,66 +6,37 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from controller.observe import Observation, Watched
+from controller.observe import Observation
+from controller.observe.roster import Roster
 from exporters.clock import Clock
-from exporters.collector import Collector, Workload, workloads_of
+from exporters.collector import Collector
 from exporters.metrics import Exposition
 from exporters.nodes import Node
 from exporters.poller import Poller
 from exporters.prices import PriceFeed
-from exporters.reading import Reading, changed
+from exporters.reading import Reading
 from exporters.session import Session
 from exporters.settings import Prices
 
 PRICE_LOOK = 5.0
 """Seconds between looks at which prices are due; each source has its own, much longer, interval."""
-DRIVERS = ("dry_run", "kubernetes", "command", "webhook", "handout")
 KEPT = 100_000
 """Looks kept for the next observation, should the loop stand still."""
 
 
-def watched_of(workloads: Iterable[Workload]) -> dict[str, Watched]:
-    """What the controller needs to know of each workload, in the order of the keys."""
-    return {
-        workload.key: Watched(
-            key=workload.key,
-            node=workload.node,
-            protocol=workload.protocol,
-            traits=workload.traits,
-            stale_after=workload.stale_after,
-            allocation=workload.allocation,
-            power=workload.power,
-            watts=workload.spec.watts,
-            mode=workload.spec.mode,
-            driver=driver_of(workload),
-            actuator=workload.spec.actuator,
-        )
-        for workload in sorted(workloads, key=lambda workload: workload.key)
-    }
-
-
-def driver_of(workload: Workload) -> str:
-    """The name of the driver that its owner chose; none where none was."""
-    actuator = workload.spec.actuator
-    return next((name for name in DRIVERS if actuator and getattr(actuator, name)), "none")
-
-
-class Embedded:
+class Embedded(Roster):
     """Polls in this process. One per process; its owner closes it, and the session it was given."""
 
     def __init__(
         self, nodes: Iterable[Node], collectors: Mapping[str, Collector], session: Session, clock: Clock, prices: Prices
     ) -> None:
-        self._collectors, self._session, self._clock = collectors, session, clock
-        self._workloads = {workload.key: workload for workload in workloads_of(nodes, collectors)}
-        self._watched = watched_of(self._workloads.values())
+        super().__init__(collectors)
+        self._session, self._clock = session, clock
+        self.enroll(nodes)
         self._fresh: deque[Reading] = deque(maxlen=KEPT)
         self._feed = PriceFeed(prices, clock)
-        self.brought: Callable[[str], Mapping[str, float] | None] = lambda _key: None
-        """What orcha last brought a workload to, for those whose node cannot say what it has."""
-        self._assumed: set[str] = set()
         self.exposition = Exposition()
         self._poller = self._make_poller()
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,34 +59,7 @@ class Embedded:
         )
 
     def _priced(self, reading: Reading) -> Reading:
-        return self._feed.value(self._told(reading), self._workloads[reading.key])
-
-    def _told(self, reading: Reading) -> Reading:
-        """With what its owner says that it has (`initial`), or orcha gave it since, where the node itself cannot say."""
-        allocation = self._workloads[reading.key].spec.allocation
-        if allocation is None or allocation.initial is None or allocation.resource in reading.allocated:
-            self._assumed.discard(reading.key)
-            return reading
-        self._assumed.add(reading.key)
-        amounts = self.brought(reading.key) or {allocation.resource: allocation.initial}
-        return changed(reading, allocated={**amounts, **reading.allocated})
-
-    def assumes(self, key: str) -> bool:
-        return key in self._assumed
-
-    @property
-    def watched(self) -> Mapping[str, Watched]:
-        return self._watched
-
-    @property
-    def workloads(self) -> tuple[Workload, ...]:
-        """As the exporters see them, in the order of their keys."""
-        return tuple(self._workloads.values())
-
-    @property
-    def by_key(self) -> Mapping[str, Workload]:
-        """The same by key."""
-        return self._workloads
+        return self._feed.value(self.told(reading), self._workloads[reading.key])
 
     @property
     def complete(self) -> bool:
@@ -145,8 +89,7 @@ class Embedded:
 
     def replace(self, nodes: Iterable[Node], prices: Prices) -> None:
         """The manifests changed: poll these from now on; what is known of those unchanged is kept."""
-        self._workloads = {workload.key: workload for workload in workloads_of(nodes, self._collectors)}
-        self._watched = watched_of(self._workloads.values())
+        self.enroll(nodes)
         self._feed = self._feed_for(prices)
         self._poller.replace(self._workloads.values())
 

@@ -12,17 +12,18 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from controller.observe import Observation, Watched
-from controller.observe.embedded import KEPT, watched_of
+from controller.observe.embedded import KEPT
 from controller.observe.prometheus.asking import Asking
 from controller.observe.prometheus.hearing import CLOCKS, FURTHER, Heard, hear, selector
+from controller.observe.roster import Roster
 from exporters.clock import Clock
-from exporters.collector import Collector, Workload, failed, workloads_of
+from exporters.collector import Collector, Workload, failed
 from exporters.energy import energy_usd_per_hour
 from exporters.errors import PollError, RateLimited, TimedOut
 from exporters.nodes import Node
@@ -45,7 +46,7 @@ BATCH: Final = 200
 log = structlog.get_logger("orcha.prometheus")
 
 
-class FromPrometheus:
+class FromPrometheus(Roster):
     """One per process. Its owner closes it, and the client that `asking` was given."""
 
     def __init__(
@@ -57,10 +58,8 @@ class FromPrometheus:
         matchers: str = "",
     ) -> None:
         """`collectors`: for what the protocols declare about themselves; none of them is asked."""
-        self.asking, self.matchers = asking, matchers
-        self._collectors, self._clock = collectors, clock
-        self.brought: Callable[[str], Mapping[str, float] | None] = lambda _key: None
-        """What orcha last brought a workload to, for those whose node cannot say what it has."""
+        super().__init__(collectors)
+        self.asking, self.matchers, self._clock = asking, matchers, clock
         self._looks: dict[str, Reading] = {}
         self._good: dict[str, Reading] = {}
         self._trouble: dict[str, Reading] = {}
@@ -68,7 +67,6 @@ class FromPrometheus:
         self._fresh: deque[Reading] = deque(maxlen=KEPT)
         self._heard: dict[str, float] = {}
         """key -> when the question was put whose answer counts (monotonic)."""
-        self._assumed: set[str] = set()
         self._asked = -float("inf")
         """When the last question about all was put that is answered (monotonic)."""
         self._due = -float("inf")
@@ -81,28 +79,13 @@ class FromPrometheus:
     # --- what it is to its owner: the same as Embedded
 
     @property
-    def watched(self) -> Mapping[str, Watched]:
-        return self._watched
-
-    @property
-    def workloads(self) -> tuple[Workload, ...]:
-        """As the exporters see them, in the order of their keys."""
-        return tuple(self._workloads.values())
-
-    @property
-    def by_key(self) -> Mapping[str, Workload]:
-        """The same by key."""
-        return self._workloads
-
-    @property
     def complete(self) -> bool:
         """It was asked for every workload once, and answered or did not."""
         return self._asked > -float("inf")
 
     def replace(self, nodes: Iterable[Node], _prices: Prices | None = None) -> None:
         """The manifests changed: watch these from now on. Prices are the exporter's."""
-        self._workloads = {each.key: each for each in workloads_of(nodes, self._collectors)}
-        self._watched = watched_of(self._workloads.values())
+        self.enroll(nodes)
         for known in (self._looks, self._good, self._trouble):
             for key in known.keys() - self._workloads.keys():
                 del known[key]
@@ -137,9 +120,6 @@ class FromPrometheus:
         self._fresh.clear()
         newest = {**self._looks, **self._trouble}
         return Observation(self._clock.time(), fresh, newest, dict(self._good), self.complete)
-
-    def assumes(self, key: str) -> bool:
-        return key in self._assumed
 
     def last_good(self, key: str) -> Reading | None:
         return self._good.get(key)
@@ -241,7 +221,7 @@ class FromPrometheus:
         before = self._good.get(workload.key)
         if self._is_outdated(workload, reading, before):
             return
-        self._good[workload.key] = told = self._told(workload, reading)
+        self._good[workload.key] = told = self._with_energy(workload, reading)
         if before is None or before.at != reading.at:
             self._fresh.append(told)
 
@@ -249,18 +229,12 @@ class FromPrometheus:
         """Whether a newer look is known that still counts: two servers of one Prometheus are not at the same scrape."""
         return known is not None and look.at < known.at and self._clock.time() - known.at <= workload.stale_after
 
-    def _told(self, workload: Workload, reading: Reading) -> Reading:
-        """With what its owner says that it has (`initial`), or orcha gave it since, where the node itself cannot say, and
-        what that costs in energy, which its exporter could not know.
-        """
-        allocation = workload.spec.allocation
-        if allocation is None or allocation.initial is None or allocation.resource in reading.allocated:
-            self._assumed.discard(reading.key)
-            return reading
-        self._assumed.add(reading.key)
-        amounts = self.brought(reading.key) or {allocation.resource: allocation.initial}
-        told = changed(reading, allocated={**amounts, **reading.allocated})
-        return told if told.net_usd_per_hour is not None else changed(told, net_usd_per_hour=_net(told, workload))
+    def _with_energy(self, workload: Workload, reading: Reading) -> Reading:
+        """As its owner was told, and what that costs in energy, which its exporter could not know."""
+        told = self.told(reading)
+        if told is reading or told.net_usd_per_hour is not None:
+            return told
+        return changed(told, net_usd_per_hour=_net(told, workload))
 
     def _now(self, key: str) -> Reading:
         return self._trouble.get(key) or self._looks[key]
