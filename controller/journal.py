@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 
 from controller import tables
 from controller.programs import OPEN, Original, Pause, Program, Record
-from controller.writing import insert, upsert
+from controller.writing import insert, to_its_end, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,6 +37,7 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @to_its_end
     async def save(self, program: Program, *records: Record, originals: Iterable[Original] = ()) -> None:
         """Durable when it returns: the program as it is now, the lines that tell why, and what was there before orcha."""
         async with self._store.transaction() as connection:
@@ -89,6 +90,7 @@ class Journal:
         rows = await self._store.all(select(tables.originals))
         return {row.key: _ORIGINAL.validate_json(row.body) for row in rows}
 
+    @to_its_end
     async def forget(self, keys: Iterable[str]) -> None:
         """They have again what they had: what comes later begins anew."""
         async with self._store.transaction() as connection:
@@ -99,6 +101,7 @@ class Journal:
         rows = await self._store.all(select(tables.meta).where(tables.meta.c.name.startswith(PAUSE)))
         return {row.name.removeprefix(PAUSE): _PAUSE.validate_json(row.value) for row in rows}
 
+    @to_its_end
     async def set_pauses(self, pauses: Mapping[str, Pause | None]) -> None:
         """None: that policy goes on."""
         names = {f"{PAUSE}{policy}": pause for policy, pause in pauses.items()}

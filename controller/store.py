@@ -54,7 +54,7 @@ from controller.rows import (
     trial_row,
     trials_from,
 )
-from controller.writing import insert, upsert, write_batch
+from controller.writing import insert, to_its_end, upsert, write_batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -172,6 +172,7 @@ class Store:
     def note_reset(self, policy: str, at: float) -> None:
         self._resets[policy] = at
 
+    @to_its_end
     async def write(self, batch: Batch | None = None) -> None:
         """Write the batch and all that waits, in one transaction. Raises StoreError, and then everything still waits."""
         batch = batch or Batch()
@@ -197,6 +198,7 @@ class Store:
             self._resets = {policy: at for policy, at in self._resets.items() if resets.get(policy) != at}
             self._forget(events, decisions, latest, changes)
 
+    @to_its_end
     async def prune(self, readings_before: float, before: float, most_inputs: int = MOST_INPUT_BYTES) -> None:
         """Delete readings of before the one time, all else of before the other, and of inputs what is more than so many bytes."""
         async with self._one_at_a_time, self._writing(durable=False) as connection:
@@ -302,7 +304,7 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """For the journal: what is written is on the disk when it ends. Raises StoreError."""
+        """For the journal (within `to_its_end`): what is written is on the disk when it ends. Raises StoreError."""
         async with self._one_at_a_time, self._writing(durable=True) as connection:
             yield connection
 

@@ -1,10 +1,14 @@
-"""How rows get into the tables of the store, in SQLite and PostgreSQL alike. Within a transaction of the caller's."""
+"""How rows get into the tables of the store, in SQLite and PostgreSQL alike, within a transaction of the caller's; and how
+a transaction is kept from being torn off.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 from sqlalchemy import BigInteger, Table, bindparam, delete
 from sqlalchemy import insert as plain
@@ -16,7 +20,37 @@ from controller.queries import numbers
 from controller.rows import Batch, Change, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+_P = ParamSpec("_P")
+LAST_WRITE: Final = 20.0
+"""Seconds that a transaction has left once whoever waits for it is called off: longer than SQLite waits for a lock."""
+
+
+def to_its_end(write: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, Coroutine[Any, Any, None]]:
+    """Where whoever waits for this write is called off, it is finished all the same, and only then are they.
+
+    One that is torn off in the middle of a statement leaves its cursor to the garbage collector, and SQLite's file locked
+    until that finds it.
+    """
+
+    @wraps(write)
+    async def whole(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        running = asyncio.ensure_future(write(*args, **kwargs))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait({running}, timeout=LAST_WRITE)
+            if not running.done():
+                running.cancel()
+            elif not running.cancelled():
+                running.exception()  # heard: nobody is left to be told
+            raise
+
+    return whole
 
 
 async def insert(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:

@@ -258,3 +258,15 @@ async def test_a_save_that_is_called_off_is_whole_or_not_at_all_and_the_next_one
             assert lines[-1].what == f"{found.tries}"
     await journal.save(program(tries=99), record("99"))
     assert (await journal.records("p-1"))[-1].what == "99"
+
+
+async def test_a_save_that_is_called_off_is_over_when_its_caller_is(journal):
+    """One that was torn off in the middle of a statement kept SQLite locked until its cursor was collected."""
+    for turns in range(1, 60):
+        saving = asyncio.create_task(journal.save(program(tries=turns), record(f"{turns}")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        assert (await journal.program("p-1")).tries == turns
+    assert [each.what for each in await journal.records("p-1")] == [f"{turns}" for turns in range(1, 60)]

@@ -48,7 +48,7 @@ class Chain:
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["node", str(tools / "node_modules/ganache/dist/node/cli.js"), "--server.host", "127.0.0.1"]
         argv += ["--server.port", str(self.port), "--chain.chainId", "31337", "--chain.hardfork", "shanghai"]
-        argv += ["--chain.allowUnlimitedContractSize", "--wallet.totalAccounts", "8", "--wallet.seed", "orcha"]
+        argv += ["--chain.allowUnlimitedContractSize", "--wallet.totalAccounts", "10", "--wallet.seed", "orcha"]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in self.process.stdout:
             if "RPC Listening" in line:
@@ -109,7 +109,10 @@ class Chain:
 
     def _send(self, transaction: dict[str, str], by: str) -> dict[str, Any]:
         sent = self.rpc("eth_sendTransaction", {**transaction, "from": by, "gas": GAS})
-        return self.rpc("eth_getTransactionReceipt", sent)
+        receipt = self.rpc("eth_getTransactionReceipt", sent)
+        if receipt["status"] != "0x1":
+            raise RuntimeError(f"the chain refused {transaction}")
+        return receipt
 
 
 @dataclass
