@@ -12,7 +12,7 @@ from tests.e2e.programs import until
 
 pytestmark = [pytest.mark.tool("prometheus"), pytest.mark.xdist_group("alerts")]
 
-SHORT = {"nodeDownFor": "1s", "disconnectedFor": "8s", "downFor": "1s"}
+SHORT = {"nodeDownFor": "1s", "nodeBackFor": "2s", "disconnectedFor": "8s", "downFor": "1s"}
 """A death is told within seconds; that of a node, as everywhere, well before that of its workloads."""
 
 
