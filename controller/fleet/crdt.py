@@ -95,7 +95,8 @@ class Replica:
         if known is not None and value < known.value:
             raise ValueError(f"counter {name!r} of {agent} stands at {known.value:g} and may not fall to {value:g}")
         if known is None or value > known.value:
-            self._counter((agent, name), Item(value, self._dot(writer), NEVER))
+            # 1 and 1.0 are one value, and must have one digest
+            self._counter((agent, name), Item(float(value), self._dot(writer), NEVER))
 
     def write(self, kind: str, name: str, value: Any, stamp: Stamp, writer: str, epoch: int = NEVER) -> None:
         """Write a register: what JSON can hold. An earlier epoch or stamp than what stands changes nothing."""
