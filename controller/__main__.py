@@ -16,9 +16,12 @@ import typer
 
 from controller.commands.acting import pause, release, resume
 from controller.commands.backtest import backtest
+from controller.commands.completion import completion, prepare
+from controller.commands.doctor import doctor
 from controller.commands.explain import explain
 from controller.commands.export import export
 from controller.commands.history import history
+from controller.commands.init import init
 from controller.commands.options import (
     DEFAULT_MANIFESTS,
     ManifestPaths,
@@ -30,6 +33,7 @@ from controller.commands.options import (
     show,
     wants,
 )
+from controller.commands.plan import plan
 from controller.commands.programs import programs
 from controller.commands.report import report
 from controller.commands.terminal import fail, put, say, tell
@@ -120,22 +124,6 @@ def run(
 
 
 @app.command()
-def plan(
-    manifests: ManifestPaths = [DEFAULT_MANIFESTS],  # noqa: B006 as above
-    state: StateUrl = None,
-    plans: Annotated[int, typer.Option(min=1, max=20, help="How many plans to show of each policy, best first.")] = 1,
-    output: Output = "table",
-) -> None:
-    """Look at every node once, with the history of the state if there is one, and show what would change and why."""
-    from controller.once import plan_once
-    from controller.report.tables import plan_table
-
-    wants(output)
-    found = manifests_of(manifests)
-    show(finish(plan_once(found, state, discover(), version=__version__, others=plans - 1)), output, plan_table)
-
-
-@app.command()
 def status(
     api: Annotated[str, typer.Option(help="Address of a running controller.")] = "http://127.0.0.1:9872",
     token_file: Annotated[Path | None, typer.Option(help="File that holds the API's token.")] = None,
@@ -151,6 +139,7 @@ def status(
     show(view, output, status_table)
 
 
+app.command()(plan)
 app.command()(backtest)
 app.command()(explain)
 app.command()(whatif)
@@ -161,6 +150,9 @@ app.command()(release)
 app.command()(history)
 app.command()(report)
 app.command()(export)
+app.command()(init)
+app.command()(doctor)
+app.command()(completion)
 
 
 def spelled_out(exc: UnicodeError) -> tuple[str, int]:
@@ -178,6 +170,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="spelled_out")
+    prepare()
     configure(level=logging.WARNING)  # stdout belongs to what was asked for; `run` chooses anew
     app()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.policy import AllocationPolicy
+from controller.schemas import kind_schema
 from exporters.documents import Document, Problem
 from exporters.manifests import (
     Kinds,
@@ -22,7 +23,7 @@ from exporters.manifests import (
 from exporters.nodes import Model, Node
 from exporters.rules import Declares
 from exporters.settings import Settings
-from exporters.watching import Print, fingerprint
+from exporters.watching import Print, at_rest
 
 KINDS: dict[str, type[Model]] = {"Node": Node, "AllocationPolicy": AllocationPolicy, "Settings": Settings}
 
@@ -56,8 +57,7 @@ def load(paths: Iterable[str | Path], protocols: Mapping[str, Declares]) -> Mani
     """Read and check. Raises exporters.documents.CannotRead; everything else is in `problems`."""
     kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": (AllocationPolicy, [_policy_rules])}
     paths = list(paths)
-    files = fingerprint(paths)
-    found, problems = read(paths, kinds)
+    (found, problems), files = at_rest(paths, lambda: read(paths, kinds))
     nodes = [(d, m) for d, m in found if isinstance(m, Node)]
     policies = [(d, m) for d, m in found if isinstance(m, AllocationPolicy)]
     settings = [(d, m) for d, m in found if isinstance(m, Settings)]
@@ -132,5 +132,4 @@ def _digest(models: Iterable[Model]) -> str:
 
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of one kind, for editors (`orcha schema`)."""
-    found = KINDS[kind].model_json_schema(by_alias=True, mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+    return kind_schema(kind, KINDS[kind])

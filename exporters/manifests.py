@@ -13,6 +13,7 @@ from exporters.documents import Document, Path_, Problem, Rule, checked, read_fi
 from exporters.nodes import API_VERSION, Model, Node
 from exporters.rules import Declares, node_rules
 from exporters.settings import Settings, SettingsSpec, read_listen, read_matchers
+from exporters.watching import at_rest
 
 Kinds = Mapping[str, tuple[type[Model], list[Rule]] | None]
 """kind -> (model, rules), or None for a kind that is known and left to somebody else."""
@@ -26,7 +27,9 @@ def load_nodes(
 
     Raises exporters.documents.CannotRead. With problems, nothing of the rest may be used.
     """
-    found, problems = read(paths, {**kinds_of_exporters(protocols), "AllocationPolicy": None})
+    kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": None}
+    paths = list(paths)
+    (found, problems), _ = at_rest(paths, lambda: read(paths, kinds))
     nodes = [(d, m) for d, m in found if isinstance(m, Node)]
     settings = [(d, m) for d, m in found if isinstance(m, Settings)]
     problems += [*twice(nodes), *second(settings)]
@@ -153,12 +156,12 @@ def secrets_are_private(documents: Iterable[Document]) -> Iterator[Problem]:
     Only a warning: who validates in a pipeline has no secrets, and whoever needs one that is missing says so when it is read.
     """
     for document in documents:
-        for path, file in _secret_files(document.data, ()):
+        for path, file in secret_files(document.data, ()):
             if wrong := _doubt(Path(file)):
                 yield document.problem(path, f"{file} {wrong}")
 
 
-def _secret_files(data: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+def secret_files(data: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
     """Every value that names a file with a secret: under a key such as appKeyFile, or in tokenFiles and the like."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
@@ -166,7 +169,7 @@ def _secret_files(data: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
         if named and isinstance(value, str):
             yield (*path, key), value
         else:
-            yield from _secret_files(value, (*path, key))
+            yield from secret_files(value, (*path, key))
 
 
 def _doubt(file: Path) -> str | None:

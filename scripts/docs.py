@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the pages that are generated from code: docs/manifests.md from the models, docs/metrics.md from what is served.
-With --check, only compares.
+"""Writes the pages that are generated from code: docs/manifests.md and docs/schemas/ from the models, docs/metrics.md from
+what is served. With --check, only compares.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 import typing
@@ -18,9 +19,11 @@ sys.path.insert(0, str(ROOT))
 
 from prometheus_client import Metric
 
+from controller.manifests import KINDS, schema
 from controller.model import NodeState
 from controller.policy import AllocationPolicy
 from controller.report import kpi, metrics
+from controller.schemas import manifest_schema
 from exporters.collector import discover
 from exporters.metrics import Exposition, families_of
 from exporters.nodes import Duration, Node, Quantity
@@ -37,7 +40,9 @@ Three kinds of YAML documents, in as many files as you like in one directory: `N
 `apiVersion: orcha.dev/v1alpha1`, a `kind`, and `metadata: {name: ...}`.
 
 `orcha validate DIR` checks them and tells every problem at once, with its file, line and what would be right.
-`orcha schema Node > node.schema.json` gives your editor completion. YAML is read by its 1.2 rules: `Off` is a word.
+[schemas/manifest.json](schemas/manifest.json) gives your editor completion, by this line on top of a file ([gitops.md](gitops.md)):
+`# yaml-language-server: $schema=PATH/manifest.json`; `orcha schema Node` prints the one of a kind. YAML is read by its 1.2
+rules: `Off` is a word.
 
 **Quantities** are those of Kubernetes: `12`, `500m`, `48Gi`, `400M`. Memory and storage count bytes, bandwidth bits per
 second, cpu cores. **Durations** carry their unit: `30s`, `5m`, `1h30m`, `30d`.
@@ -59,19 +64,26 @@ is in USD, ratios go from 0 to 1. **Unknown is an absent series, never 0**; the 
 
 def main() -> int:
     written = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings))
-    pages = {"manifests.md": written, "metrics.md": metrics_page()}
+    pages = {"manifests.md": written, "metrics.md": metrics_page(), **schemas()}
     wrong = [name for name, page in pages.items() if not is_written(ROOT / "docs" / name, page)]
     if "--check" in sys.argv:
         for name in wrong:
             print(f"docs/{name} is not what the code says; run make docs", file=sys.stderr)
         return 1 if wrong else 0
     for name in wrong:
+        (ROOT / "docs" / name).parent.mkdir(exist_ok=True)
         (ROOT / "docs" / name).write_text(pages[name])
     return 0
 
 
 def is_written(path: Path, page: str) -> bool:
     return path.exists() and path.read_text() == page
+
+
+def schemas() -> dict[str, str]:
+    """docs/schemas/: one file for each kind, and one for any of them."""
+    found = {**{kind: schema(kind) for kind in KINDS}, "manifest": manifest_schema(KINDS)}
+    return {f"schemas/{name}.json": json.dumps(each, indent=2) + "\n" for name, each in found.items()}
 
 
 def metrics_page() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from controller.commands.names import place_names, policy_names, policy_or_workload_names
 from controller.commands.options import Output, View, wants
 from controller.commands.programs import tell_or_put
 from controller.commands.remote import DEFAULT_API, Api, By, NotTold, Remote, TokenFile, Why, body_of, settle
@@ -14,7 +15,9 @@ from controller.commands.terminal import NO, fail
 
 
 def pause(
-    policy: Annotated[str | None, typer.Argument(help="A policy; without: all of them.")] = None,
+    policy: Annotated[
+        str | None, typer.Argument(help="A policy; without: all of them.", autocompletion=policy_names)
+    ] = None,
     why: Why = "",
     by: By = None,
     api: Api = None,
@@ -33,7 +36,11 @@ def pause(
 
 def resume(
     target: Annotated[
-        str | None, typer.Argument(help="A policy, or NODE/WORKLOAD that was changed by hand; without: all policies.")
+        str | None,
+        typer.Argument(
+            help="A policy, or NODE/WORKLOAD that was changed by hand; without: all policies.",
+            autocompletion=policy_or_workload_names,
+        ),
     ] = None,
     why: Why = "",
     by: By = None,
@@ -53,7 +60,9 @@ def resume(
 
 
 def release(
-    target: Annotated[str | None, typer.Argument(help="A node, or NODE/WORKLOAD; without: everything.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(help="A node, or NODE/WORKLOAD; without: everything.", autocompletion=place_names)
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     why: Why = "",
     by: By = None,

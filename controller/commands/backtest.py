@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.commands.histories import Asked, histories, wrong
+from controller.commands.names import policy_names
 from controller.commands.terminal import (
     INTERRUPTED,
     Share,
@@ -45,7 +46,11 @@ def backtest(  # noqa: PLR0913, PLR0917 an option each
         ),
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(help="Of the manifests' policies the one that is replayed, where there are several.")
+        str | None,
+        typer.Option(
+            help="Of the manifests' policies the one that is replayed, where there are several.",
+            autocompletion=policy_names,
+        ),
     ] = None,
     trace: Annotated[
         Path | None, typer.Option(help="CSV of demand and prices: time, node, workload, demand, usd_per_unit_hour.")

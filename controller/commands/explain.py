@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controller.commands.names import workload_names
 from controller.commands.options import (
     DEFAULT_MANIFESTS,
     ManifestPaths,
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 def explain(
     workload: Annotated[
         str | None,
-        typer.Argument(help="NODE/WORKLOAD, or its name alone; without: the policy, the plan and every candidate."),
+        typer.Argument(
+            help="NODE/WORKLOAD, or its name alone; without: the policy, the plan and every candidate.",
+            autocompletion=workload_names,
+        ),
     ] = None,
     manifests: ManifestPaths = [DEFAULT_MANIFESTS],  # noqa: B006 typer reads the default, nobody writes to it
     state: StateUrl = None,

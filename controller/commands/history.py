@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controller.commands.histories import moment
+from controller.commands.names import policy_names
 from controller.commands.options import Output, StateUrl, View, show, wants
 from controller.commands.remote import Api, Remote, TokenFile, fetched, settle
 from controller.commands.terminal import fail
@@ -25,7 +26,7 @@ def history(
         str, typer.Option(help="From when on: how long ago (7d), 2026-10-01T00:00:00Z, or Unix seconds.")
     ] = "7d",
     until: Annotated[str, typer.Option(help="Before when; written the same way.")] = "now",
-    policy: Annotated[str | None, typer.Option(help="Of one policy.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Of one policy.", autocompletion=policy_names)] = None,
     api: Api = None,
     token_file: TokenFile = None,
     state: StateUrl = None,

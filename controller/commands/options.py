@@ -42,7 +42,9 @@ StateUrl = Annotated[str | None, typer.Option("--state", help="Where history is:
 def manifests_of(paths: list[Path]) -> Manifests:
     """The manifests, valid; else every problem is told and the program ends."""
     if nowhere(paths):
-        fail(f"there is no directory {DEFAULT_MANIFESTS} here; name yours with --manifests DIR")
+        fail(
+            f"there is no directory {DEFAULT_MANIFESTS} here; name yours with --manifests DIR, or write the first ones with `orcha init`"
+        )
     try:
         found = load(paths, discover())
     except CannotRead as exc:

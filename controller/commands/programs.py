@@ -16,6 +16,7 @@ import typer
 from rich.console import RenderableType
 from typer.core import TyperGroup
 
+from controller.commands.names import policy_names, program_ids
 from controller.commands.options import Output, StateUrl, View, show, wants
 from controller.commands.remote import (
     DEFAULT_API,
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
     from controller.store import Store
 
 WHOLE: Final = re.compile(r"p-[0-9a-z]+")
-Id = Annotated[str, typer.Argument(help="The program: p-1f2e3d4c, or as much of it as only one begins with.")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        help="The program: p-1f2e3d4c, or as much of it as only one begins with.", autocompletion=program_ids
+    ),
+]
 STATES: Final = (
     "pending", "approved", "running", "applied", "rolled_back", "blocked", "rejected", "expired", "superseded",
 )  # fmt: skip
@@ -47,7 +53,7 @@ class ListByDefault(TyperGroup):
     """`orcha programs --all` is `orcha programs list --all`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        if not ctx.resilient_parsing and (not args or (args[0].startswith("-") and args[0] != "--help")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -66,7 +72,7 @@ def list_programs(
     only: Annotated[
         list[str] | None, typer.Option("--only", help=f"Those of a state: {', '.join(STATES)}; may be repeated.")
     ] = None,
-    policy: Annotated[str | None, typer.Option(help="Those of one policy.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Those of one policy.", autocompletion=policy_names)] = None,
     api: Api = None,
     token_file: TokenFile = None,
     state: StateUrl = None,

@@ -161,7 +161,7 @@ async def _answer(found: Manifests, changed: Manifests, state: str | None, asked
     from exporters.collector import discover
 
     seen = await look(found, state, discover())
-    then = {each.policy: each for each in _states(changed, seen)}
+    then = {each.policy: each for each in states_by(changed, seen)}
     pairs = [(each, then[each.policy]) for each in seen.states if each.policy in then]
     forced = _keys(asked.forced, [after for _, after in pairs])
     _paid_somewhere(asked.prices, [after for _, after in pairs])
@@ -172,7 +172,7 @@ async def _answer(found: Manifests, changed: Manifests, state: str | None, asked
     )  # fmt: skip
 
 
-def _states(changed: Manifests, seen: Look) -> list[State]:
+def states_by(changed: Manifests, seen: Look) -> list[State]:
     """What each policy would decide from, by other manifests and the same look."""
     from controller.observe.roster import watched_of
     from controller.once import states_of
