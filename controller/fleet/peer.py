@@ -68,8 +68,8 @@ class Peer:
     replica: Replica = field(default_factory=Replica)
     pace: Pace = field(default_factory=Pace)
     remembered: bool = False
-    """Whether the replica is what this agent knew when it ended, or its first start; else it may have promised what it does
-    not know of.
+    """Whether the replica is what this agent knew when it ended, and was `trusted` then, or this is its first start; else it
+    may have promised what it does not know of.
     """
     counts: Counts = field(default_factory=Counts)
     why_refused: str = ""
@@ -85,6 +85,8 @@ class Peer:
         """Neighbour -> what it knows if all arrived that it was sent."""
         self._starts = dict.fromkeys(self.neighbours, 0)
         """Neighbour -> the start that this is of."""
+        # whoever knows just what we know has heard of this start: what it said before cannot be taken for an agreement
+        self.replica.count(self.name, "starts", self.start, self.writer)
         self._numbers = 0
         self._beats = 0
         self._next_beat = self._next_sync = float("-inf")

@@ -19,7 +19,7 @@ from controller.fleet.escrow import Holding, Limit
 from controller.fleet.peer import Pace, Peer
 from controller.fleet.terms import grow
 from controller.fleet.topology import Topology, topology
-from controller.fleet.wire import Ack, Message, decoded, encoded
+from controller.fleet.wire import Ack, Kind, Message, decoded, encoded
 
 BEGIN = 1_700_000_000.0
 PACE = Pace()
@@ -44,6 +44,8 @@ class Site:
     peer: Peer
     skew: float
     disk: Replica
+    whole: bool = True
+    """Whether the disk has all that was ever promised: kept on the disk, too."""
     held: int = 0
     want: int = 0
     alive: bool = True
@@ -65,14 +67,15 @@ class Fleet:
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.number = 0
         self.cut: set[frozenset[str]] = set()
-        self.messages = 0
+        self.messages = self.states = 0
         self.moments: list[Callable[[Fleet], None]] = []
         """Asked after every event."""
-        self.acknowledged: set[str] = set()
-        """Ids of terms that a neighbour said it has on its disk."""
-        self.written: dict[tuple[str, int], str] = {}
-        """Write -> the term that it brought."""
+        self.acknowledged: dict[str, set[str]] = {}
+        """Term -> the agents on whose disks it is, as far as a neighbour said so; without those that lost theirs."""
+        self.written: dict[tuple[str, int], tuple[str, str]] = {}
+        """Write -> the term that it brought, and the agent that brought it."""
         self.sites = {}
+        self.limit: Limit | None = None
         for name in self.names:
             skew = self.chance.uniform(-self.faults.skew, self.faults.skew)
             self.sites[name] = Site(self.peer(name, 1, Replica(), remembered=True), skew, Replica())
@@ -114,8 +117,10 @@ class Fleet:
             site.disk = copy.copy(site.peer.replica)
             for part in ("terms", "equalities", "counters", "registers", "version"):
                 setattr(site.disk, part, dict(getattr(site.peer.replica, part)))
+        site.whole = site.peer.trusted
         for message in messages:
             self.messages += 1
+            self.states += message.kind is Kind.STATE
             if frozenset((name, message.to)) in self.cut or self.chance.random() < self.faults.loss:
                 continue
             for _ in range(1 + (self.chance.random() < self.faults.twice)):
@@ -128,12 +133,11 @@ class Fleet:
         site, message = self.sites[name], decoded(body)
         if not site.alive or frozenset((name, message.via)) in self.cut:
             return
-        if isinstance(message.body, Ack):
+        if isinstance(message.body, Ack) and message.start == self.sites[message.via].peer.start:
             have = message.body.version
-            self.acknowledged |= {
-                term for (writer, number), term in self.written.items() if number <= have.get(writer, 0)
-            }
-            self.written = {dot: term for dot, term in self.written.items() if term not in self.acknowledged}
+            for (writer, number), (term, author) in self.written.items():
+                if number <= have.get(writer, 0):
+                    self.acknowledged.setdefault(term, {author}).add(message.via)
         self.send(name, site.peer.hear(message, self.clock(name)))
 
     # --- what happens -------------------------------------------------------------------------------------------------
@@ -144,7 +148,7 @@ class Fleet:
         term = grow(f"{name}/golem", "cpu", before, before + self.chance.randint(1, 9))
         if site.alive and term.id not in site.peer.replica.terms:
             site.peer.replica.add(term, site.peer.writer, epoch)
-            self.written[site.peer.writer, site.peer.replica.version[site.peer.writer]] = term.id
+            self.written[site.peer.writer, site.peer.replica.version[site.peer.writer]] = term.id, name
             self.send(name, site.peer.push(self.clock(name)))
 
     def kill(self, name: str) -> None:
@@ -153,11 +157,18 @@ class Fleet:
     def start(self, name: str, *, lost: bool = False) -> None:
         site = self.sites[name]
         start = site.peer.start + 1
+        # what two lost before either could tell a third is known to nobody: no second disk is lost meanwhile
+        lost = lost and all(other.peer.trusted for other in self.sites.values())
         replica = Replica() if lost else site.disk
-        site.peer = self.peer(name, start, replica, remembered=not lost)
+        site.peer = self.peer(name, start, replica, remembered=site.whole and not lost)
         if lost:
             site.disk = Replica()
+            for holders in self.acknowledged.values():
+                holders.discard(name)
+            self.written = {dot: found for dot, found in self.written.items() if found[1] != name}
         site.alive = True
+        if lost and self.limit is not None:
+            self.word(name, self.limit)  # what it has in its files it still has
         self.wake(name, start)
 
     def heal(self) -> None:
@@ -170,7 +181,7 @@ class Fleet:
     # --- limits -------------------------------------------------------------------------------------------------------
 
     def word(self, name: str, limit: Limit) -> None:
-        site = self.sites[name]
+        site, self.limit = self.sites[name], limit
         if site.alive:
             escrow.word(site.peer.replica, limit, site.peer.stamp(self.clock(name)), site.peer.writer)
             self.send(name, site.peer.push(self.clock(name)))

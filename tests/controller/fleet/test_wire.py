@@ -92,7 +92,7 @@ def others_name(found):
     [
         (lie, "has another id"),
         (known_already, "lies outside of what was announced"),
-        (others_counter, r"counter 'give x b' of b was raised by a\.1"),
+        (others_counter, r"counter '(give x b|starts)' of b was raised by a\.1"),
         (others_name, r"register 'x@a' was written by a\.1 in the name of a"),
         (others_register, r"register 'x@b' was written by a\.1 in the name of b"),
         (unannounced, "lies outside of what was announced"),
