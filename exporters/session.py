@@ -26,6 +26,8 @@ _SECRET: Final = 4
 """Characters from which on a word of a header may be a secret; shorter ones are found by chance."""
 _LONG_SECRET: Final = 8
 """The same in an answer that is used: its figures must not be spoiled by a short word that stands there by chance."""
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS: Final = 10
 _CREDENTIAL: Final = re.compile("(?i)auth|key|token|secret|cookie|session")
 """Names of headers that carry one."""
 _address = functools.lru_cache(maxsize=2**14)(URL)
@@ -147,7 +149,7 @@ class HttpSession:
         ok: tuple[int, ...] = (200,),
     ) -> Answer:
         try:
-            response = await self._client.request(method, _address(url), headers=headers, json=json)
+            response = await self._response(method, url, headers or {}, json)
             answer = Answer(url, response.status, await _body_of(response, url), response.headers)
         except TimeoutError as exc:
             raise TimedOut(f"{url} did not answer in time") from exc
@@ -158,6 +160,26 @@ class HttpSession:
         if answer.status not in ok:
             raise refuse(_without(answer, headers or {}, at_least=_SECRET))
         return _without(answer, {name: value for name, value in (headers or {}).items() if _CREDENTIAL.search(name)})
+
+    async def _response(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> aiohttp.ClientResponse:
+        """What comes after redirects. With a secret in the headers they are followed within the server only: aiohttp keeps no
+        header back from another one but Authorization.
+        """
+        at, secret = _address(url), any(_CREDENTIAL.search(name) for name in headers)
+        for _ in range(_REDIRECTS):
+            response = await self._client.request(
+                method, at, headers=headers, json=json, allow_redirects=not secret, max_redirects=_REDIRECTS
+            )
+            if not secret or response.status not in _MOVED or "Location" not in response.headers:
+                return response
+            response.release()
+            there = at.join(URL(response.headers["Location"]))
+            if there.origin() != at.origin() or method != "GET":
+                raise Malformed(
+                    f"{url} sends on to {there.origin()}, and a credential is not handed on; write the address that is meant"
+                )
+            at = there
+        raise Malformed(f"{url} sends on more than {_REDIRECTS} times; check the address")
 
 
 def _without(answer: Answer, headers: Mapping[str, str], at_least: int = _LONG_SECRET) -> Answer:
