@@ -26,13 +26,13 @@ def main(file: str) -> None:
     root = Path(box["root"])
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root))
-    for path in box["seen"]:
-        bind(path, place(root, path, path), read_only=True)
     for path in DEVICES:
         bind(path, place(root, path, path), read_only=False)
     mount("--rbind", "/proc", str(place(root, "/proc", "/proc")))
     for each in box["mounts"]:
         bind(each["from"], place(root, each["from"], each["to"]), read_only=each["read_only"])
+    for path in box["seen"]:  # after the Pod's volumes: what is seen may lie below one of them, such as /tmp
+        bind(path, place(root, path, path), read_only=True)
     old = place(root, "/", "/.old")
     mount("-o", "remount,bind,ro", str(root))
     enter(root, old, box)

@@ -285,7 +285,8 @@ def test_status_without_a_controller_says_what_to_do(free_port):
 def test_schema_prints_the_json_schema(kind):
     code, out, _ = orcha("schema", kind)
     assert code == 0
-    assert json.loads(out)["title"] == kind
+    assert json.loads(out)["title"] == f"orcha {kind}"  # what an editor shows
+    assert json.loads(out)["properties"]["kind"]["const"] == kind
 
 
 def test_schema_of_an_unknown_kind_names_those_that_exist():
