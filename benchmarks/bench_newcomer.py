@@ -115,7 +115,7 @@ def bench_run(folder: Path, report: Report, began: float) -> None:
     log = folder.with_suffix(".log")
     start = time.monotonic()
     with started(["make", "run"], folder, log) as child:
-        _, installed = waited("the environment", child, log, lambda: (folder / ".venv/.installed").exists() or None)
+        _, installed = waited("the environment", child, log, lambda: (folder / ".venv/.runs").exists() or None)
         address, _ = waited("the controller", child, log, lambda: _address(folder))
         sentence, planned = waited("the first plan", child, log, lambda: first_plan(address))
     report.figures["install_seconds"] = installed - start
