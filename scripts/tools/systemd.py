@@ -17,8 +17,8 @@ from pathlib import Path
 PACKAGES = ("systemd", "libsystemd-shared")
 WRAPPER = """#!/bin/sh
 here=$(dirname "$0")
-LD_LIBRARY_PATH=$(echo "$here"/root/usr/lib/*/systemd):$(echo "$here"/root/usr/lib/*-linux-gnu) \\
-exec "$here/root/usr/bin/systemd-analyze" "$@"
+LD_LIBRARY_PATH=$(echo "$here"/unpacked/usr/lib/*/systemd):$(echo "$here"/unpacked/usr/lib/*-linux-gnu) \\
+exec "$here/unpacked/usr/bin/systemd-analyze" "$@"
 """
 """Its library lies beside it and not where the loader looks."""
 RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
@@ -58,7 +58,7 @@ def unpack() -> None:
         whole = here / "whole"
         whole.mkdir(mode=0o755)
         for package in here.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(whole / "root")], check=True)
+            subprocess.run(["dpkg", "-x", str(package), str(whole / "unpacked")], check=True)
         wrapper = whole / "systemd-analyze"
         wrapper.write_text(WRAPPER)
         wrapper.chmod(0o755)
