@@ -97,6 +97,8 @@ def installed(released, tool_folder, tmp_path_factory) -> Path:
         [sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder], check=True, timeout=60
     )
     argv = [
+        sys.executable,
+        "-m",
         "uv",
         "pip",
         "install",
