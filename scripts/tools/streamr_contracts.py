@@ -57,7 +57,7 @@ def fetch() -> None:
         if hashlib.sha256(packed.read_bytes()).hexdigest() != CONTRACTS_SHA256:
             raise ValueError(f"{packed.name} is not the file that was expected (sha256)")
         with tarfile.open(packed) as archive:
-            archive.extractall(here, filter="data")
+            archive.extractall(here)  # noqa: S202 its bytes are those that were expected; Python before 3.11.4 knows no filter
         packed.unlink()
         npm(
             "install",
