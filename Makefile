@@ -91,7 +91,7 @@ lock: $(VENV)/.installed ## lock the newest versions that pyproject.toml allows 
 	@$(COMPILE) --upgrade pyproject.toml --group dev -o requirements/dev.lock
 	@$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/base.lock
 	@$(COMPILE) -c requirements/dev.lock pyproject.toml --group install -o requirements/run.lock
-	@$(COMPILE) -c requirements/dev.lock pyproject.toml --extra kubernetes --extra postgres -o requirements/image.lock
+	@$(COMPILE) -c requirements/dev.lock pyproject.toml --extra fleet --extra kubernetes --extra postgres -o requirements/image.lock
 	@$(COMPILE) -c requirements/dev.lock requirements/build.in -o requirements/build.lock
 
 release: tools ## wheel, sdist, chart, SBOM and checksums into dist/
