@@ -1,12 +1,10 @@
 """Colours of terms: RED takes, BLUE frees, GREEN is neutral; RED and BLUE never touch. Pure.
 
-They come from operators, never from names. What a screen shows agents in is something else (`display`).
+They come from operators, never from names. What a screen shows agents in is something else (display.py).
 """
 
 from __future__ import annotations
 
-import colorsys
-import hashlib
 from collections.abc import Collection
 from enum import StrEnum
 
@@ -36,14 +34,3 @@ def clashing(one: Colour, other: Colour) -> bool:
 def touching(leaving: Collection[Colour], entering: Collection[Colour]) -> tuple[Colour, Colour] | None:
     """The first pair of an exit and an entry that clashes, None where they may follow one another."""
     return next(((a, b) for a in sorted(leaving) for b in sorted(entering) if clashing(a, b)), None)
-
-
-def display(name: str, seed: str = "orcha") -> str:
-    """The colour in which a screen shows an agent, as #rrggbb: equal for equal names; of anagrams it differs, because it is a
-    hash of the whole name. Bright enough on dark and dark enough on light.
-    """
-    mixed = hashlib.blake2b(name.encode(), key=seed.encode(), digest_size=4).digest()
-    hue = int.from_bytes(mixed[:2], "big") / 65536
-    light = 0.45 + mixed[2] / 255 * 0.15
-    parts = colorsys.hls_to_rgb(hue, light, 0.5 + mixed[3] / 255 * 0.3)
-    return "#" + "".join(f"{round(part * 255):02x}" for part in parts)

@@ -39,10 +39,18 @@ def compiled_use(target: Pattern, variables: Sequence[str]) -> Use:
     """
     text = _Text(_names(variables))
     text.put(0, "def made(graph, found, most):")
-    text.put(1, "table, parent, find, add, unite = graph.table, graph.parent, graph.find, graph.add, graph.unite")
+    text.put(1, "table, parent, find = graph.table, graph.parent, graph.find")
+    text.put(1, "add, join, unite = graph.add, graph.join, graph.unite")
     text.put(1, f"for root, {', '.join([*text.names.values(), ''])}in found:")
-    whole = _make(text, target)
-    text.put(2, f"if {whole} != root: unite(root, {whole})")
+    if isinstance(target, Variable):
+        whole = _make(text, target)
+        text.put(2, f"if {whole} != root: unite(root, {whole})")
+    else:
+        whole = text.fresh("c")
+        place = _place(text, target)
+        text.put(2, f"{whole} = table.get(({place}))")
+        text.put(2, f"if {whole} is None: join(root, {place})")
+        text.put(2, f"elif {whole} != root: unite(root, {whole})")
     text.put(2, "if len(table) > most: return True")
     text.put(1, "return False")
     use: Use = text.function()
@@ -106,12 +114,18 @@ def _make(text: _Text, target: Pattern) -> str:
         mine = text.names[target.name]
         text.put(2, f"if parent[{mine}] != {mine}: {mine} = find({mine})")
         return mine
-    children = "".join(f"{_make(text, child)}, " for child in target.children)
-    values = "".join(f"{text.names[variable.name]}, " for variable in target.parameters)
+    place = _place(text, target)
     made = text.fresh("c")
-    text.put(2, f"{made} = table.get(({target.operator!r}, ({values}), ({children})))")
+    text.put(2, f"{made} = table.get(({place}))")
     text.put(2, f"if {made} is None:")
-    text.put(3, f"{made} = add({target.operator!r}, ({values}), ({children}))")
+    text.put(3, f"{made} = add({place})")
     text.put(3, f"if {made} is None: continue")
     text.put(2, f"elif parent[{made}] != {made}: {made} = find({made})")
     return made
+
+
+def _place(text: _Text, target: Shape) -> str:
+    """The parts of a node, as text; the lines before it look up its children, or put them in."""
+    children = "".join(f"{_make(text, child)}, " for child in target.children)
+    values = "".join(f"{text.names[variable.name]}, " for variable in target.parameters)
+    return f"{target.operator!r}, ({values}), ({children})"

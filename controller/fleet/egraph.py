@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 from controller.fleet.colours import Colour, colour_of, touching
 from controller.fleet.terms import IllFormed, Operator, Parameter, Term, built
@@ -20,8 +22,7 @@ OPAQUE = "opaque"
 """The operator of a term that nothing may be united with; its parameter is the id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What holds of every member of a class, or of some: sets only grow when classes are united."""
 
     colours: frozenset[Colour]
@@ -32,7 +33,8 @@ class Facts:
     exit: frozenset[Colour]
     touches: frozenset[str]
 
-    def __or__(self, other: Facts) -> Facts:
+    def joined(self, other: Facts) -> Facts:
+        """Of both together."""
         if self == other:
             return self
         return Facts(
@@ -54,8 +56,8 @@ class EGraph:
     """Classes are numbers; `find` gives the one that stands for a class now."""
 
     facts: list[Facts] = field(default_factory=list)
-    nodes: list[dict[Node, None]] = field(default_factory=list)
-    """Of each class, in the order in which they came."""
+    nodes: list[dict[Node, int]] = field(default_factory=list)
+    """Of each class, in the order in which they came, with the clock when they did."""
     refused: int = 0
     """How often a rule wanted what RED and BLUE do not allow."""
     changed: list[int] = field(default_factory=list)
@@ -66,6 +68,8 @@ class EGraph:
     """Of each class the one that it was united with, itself where it stands for itself."""
     table: dict[Node, int] = field(default_factory=dict)
     """Every node, once."""
+    opaque: dict[str, Term] = field(default_factory=dict)
+    """Terms that nothing may be united with, by id."""
     _uses: list[dict[Node, int]] = field(default_factory=list)
     """Of each class the nodes that have it as a child, and their classes."""
     _stale: list[int] = field(default_factory=list)
@@ -94,6 +98,7 @@ class EGraph:
                 continue
             if part.id in barred:
                 node: Node = (OPAQUE, (part.id,), ())
+                self.opaque[part.id] = part
             else:
                 node = (part.operator.value, part.parameters, self._children(part))
             self._terms[part.id] = self._insert(node, _facts_of(part))
@@ -120,21 +125,37 @@ class EGraph:
         node = (operator, parameters, tuple(map(self.find, children)))
         if (known := self.table.get(node)) is not None:
             return self.find(known)
-        facts = self._joined(operator, node[2]) if children else _leaf(operator, parameters)
+        facts = self._facts_of(node)
+        return None if facts is None else self._insert(node, facts)
+
+    def join(self, number: int, operator: str, parameters: tuple[Parameter, ...], children: tuple[int, ...]) -> None:
+        """Say that a class has a node that a rule makes, as if that were added and united with it; nothing, where RED would touch
+        BLUE, which is counted. The node is not known yet, and its children stand for themselves.
+        """
+        node = (operator, parameters, children)
+        facts = self._facts_of(node)
         if facts is None:
-            self.refused += 1
-            return None
-        return self._insert(node, facts)
+            return
+        number = self.find(number)
+        self.clock += 1
+        self.facts[number] = self.facts[number].joined(facts)
+        self.nodes[number][node] = self.clock
+        self.changed[number] = self.clock
+        self._note(node, number)
+
+    def _facts_of(self, node: Node) -> Facts | None:
+        facts = self._joined(node[0], node[2]) if node[2] else _leaf(node[0], node[1])
+        self.refused += facts is None
+        return facts
 
     def _joined(self, operator: str, children: tuple[int, ...]) -> Facts | None:
-        first, second = (self.facts[child] for child in children)
-        if operator == Operator.SEQ and touching(first.exit, second.entry):
+        one, other = children
+        first, second = self.facts[one], self.facts[other]
+        if operator == Operator.SEQ and _touch(first.exit, second.entry):
             return None
         holds = first.holds | second.holds
-        told = frozenset({colour_of(operator, holds)} - {Colour.GREEN})
-        return Facts(
-            told, holds, first.entry or second.entry, second.exit or first.exit, first.touches | second.touches
-        )
+        entry, leaving = first.entry or second.entry, second.exit or first.exit
+        return Facts(_told(operator, holds), holds, entry, leaving, first.touches | second.touches)
 
     def _insert(self, node: Node, facts: Facts) -> int:
         if (known := self.table.get(node)) is not None:
@@ -143,13 +164,16 @@ class EGraph:
         self.clock += 1
         self.parent.append(number)
         self.facts.append(facts)
-        self.nodes.append({node: None})
+        self.nodes.append({node: self.clock})
         self.changed.append(self.clock)
         self._uses.append({})
+        self._note(node, number)
+        return number
+
+    def _note(self, node: Node, number: int) -> None:
         self.table[node] = number
         for child in node[2]:
             self._uses[child][node] = number
-        return number
 
     def unite(self, one: int, other: int) -> bool:
         """Two classes are one from now on; whether they were two. `rebuild` before anything is looked up."""
@@ -160,7 +184,7 @@ class EGraph:
             one, other = other, one
         self.clock += 1
         self.parent[other] = one
-        self.facts[one] |= self.facts[other]
+        self.facts[one] = self.facts[one].joined(self.facts[other])
         self.nodes[one].update(self.nodes[other])
         self._uses[one].update(self._uses[other])
         self.nodes[other], self._uses[other] = {}, {}
@@ -188,7 +212,11 @@ class EGraph:
                 home = self.find(home)
             if renewed != node:
                 self.nodes[home].pop(node, None)
-                self.nodes[home].setdefault(renewed)
+                self.nodes[home].setdefault(renewed, self.clock)
+                for child in node[2]:  # its other children know it by its new name, too
+                    known = self._uses[self.find(child)]
+                    if known.pop(node, None) is not None:
+                        known[renewed] = home
             fresh[renewed] = self.table[renewed] = home
         number = self.find(number)
         self._uses[number].update(fresh)
@@ -200,6 +228,17 @@ class EGraph:
     def torn(self) -> list[str]:
         """Ids of the terms put in whose class holds RED and BLUE, sorted."""
         return sorted(name for name, number in self._terms.items() if self.facts[self.find(number)].torn)
+
+
+@cache  # there are eight sets of colours, and rules ask about them thousands of times
+def _touch(leaving: frozenset[Colour], entering: frozenset[Colour]) -> bool:
+    return touching(leaving, entering) is not None
+
+
+@cache
+def _told(operator: str, holds: frozenset[Colour]) -> frozenset[Colour]:
+    """RED or BLUE, where a term that holds these is so."""
+    return frozenset({colour_of(operator, holds)} - {Colour.GREEN})
 
 
 def _facts_of(term: Term) -> Facts:

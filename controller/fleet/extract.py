@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.fleet.egraph import OPAQUE, EGraph, Node
@@ -34,7 +34,7 @@ def extract(saturated: Saturated, of: Term, price: Price) -> Term:
     if of.id in saturated.barred:
         return of
     try:
-        return _Search(saturated.graph, price, {part.id: part for part in of.walk()}).best(number)
+        return _Search(saturated.graph, price).best(number)
     except IllFormed:  # somebody said that programs are equal which touch different things: what was asked for stands
         return of
 
@@ -44,8 +44,8 @@ class _Search:
     of it, so what comes out first is final. A term is made only where it is needed, or to decide a tie.
     """
 
-    def __init__(self, graph: EGraph, price: Price, known: dict[str, Term]) -> None:
-        self._graph, self._price, self._known = graph, price, known
+    def __init__(self, graph: EGraph, price: Price) -> None:
+        self._graph, self._price = graph, price
         self._cost: dict[int, Cost] = {}
         """Of the classes that are final."""
         self._node: dict[int, Node] = {}
@@ -93,17 +93,30 @@ class _Search:
     def _of(self, node: Node) -> Cost:
         """What a node costs whose children are final."""
         operator, parameters, children = node
+        if operator == OPAQUE:
+            return self._of_term(self._graph.opaque[str(parameters[0])])
+        return self._sum(node, [self._cost[child] for child in children])
+
+    def _sum(self, node: Node, parts: Sequence[Cost]) -> Cost:
+        operator, parameters, children = node
         restarts, minutes, steps, size, lean = 0.0, 0.0, 0, 1, 0
-        for child in children:
-            more = self._cost[child]
+        for more in parts:
             restarts, minutes, steps = restarts + more[0], minutes + more[1], steps + more[2]
             size, lean = size + more[3], lean + more[4]
-        if not children and operator not in {OPAQUE, Operator.IDENTITY}:
+        if not children and operator != Operator.IDENTITY:
             restarts, minutes = self._price(Operator(operator), str(parameters[0]))
             steps = int(operator != Operator.VERIFY)
         if operator in {Operator.SEQ, Operator.CHECKPOINT}:
-            lean += self._cost[children[0]][3]
+            lean += parts[0][3]
         return restarts, minutes, steps, size, lean
+
+    def _of_term(self, term: Term) -> Cost:
+        """What a term costs that nothing is equal to, and that is taken as it stands."""
+        costs: dict[str, Cost] = {}
+        for part in term.walk():
+            node: Node = (part.operator.value, part.parameters, tuple(range(len(part.children))))
+            costs[part.id] = self._sum(node, [costs[child.id] for child in part.children])
+        return costs[term.id]
 
     def _least(self, nodes: list[Node]) -> Node:
         """Of equally cheap ones the one whose term has the least id."""
@@ -116,7 +129,7 @@ class _Search:
 
     def _built(self, node: Node) -> Term:
         if node[0] == OPAQUE:
-            return self._known[str(node[1][0])]
+            return self._graph.opaque[str(node[1][0])]
         children = tuple(self._made(child) for child in node[2])
         return together(children) if node[0] == Operator.PAR else built(Operator(node[0]), node[1], children)
 

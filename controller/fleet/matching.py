@@ -28,8 +28,10 @@ class Ready:
     variables: tuple[str, ...]
     operator: str
     """Of the source."""
-    deep: int
-    """Levels that the source looks at."""
+    everywhere: bool
+    """Whether what changed does not tell where it may match anew: conditions look at whole classes, patterns of more than two
+    levels further down than one can see from the top, and a class that must be the same twice may become so anywhere.
+    """
     find: Find
     """Where it matches, so many at most."""
     use: Use
@@ -63,7 +65,7 @@ def _ready(rule: Rule, source: Pattern, target: Pattern) -> Ready:
         rule.checked,
         variables,
         source.operator,
-        depth(source),
+        bool(rule.conditions) or depth(source) > 2 or len({*classes_in(source)}) < len([*classes_in(source)]),
         compiled_find(source, variables),
         compiled_use(target, variables),
     )

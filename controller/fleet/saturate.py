@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from controller.fleet.compiling import Places
 from controller.fleet.egraph import EGraph, Node
 from controller.fleet.matching import Ready, ready
 from controller.fleet.rules import Polarity, Rule
@@ -93,6 +94,7 @@ def saturate(
 
 def _run(graph: EGraph, rules: Sequence[Ready], limits: Limits, out_of_time: Callable[[], bool]) -> tuple[Ended, int]:
     looked = dict.fromkeys(range(len(rules)), -1)
+    places = _Places(graph)
     for done in range(limits.iterations):
         before = graph.clock
         for polarity in PHASES:
@@ -101,7 +103,7 @@ def _run(graph: EGraph, rules: Sequence[Ready], limits: Limits, out_of_time: Cal
                     continue
                 if out_of_time():
                     return Ended.TIME, done
-                looked[number], full = _use(graph, rule, looked[number], limits.nodes)
+                looked[number], full = _use(graph, rule, places.of(rule, looked[number]), limits.nodes)
                 if full:
                     return Ended.NODES, done
             graph.rebuild()
@@ -110,28 +112,47 @@ def _run(graph: EGraph, rules: Sequence[Ready], limits: Limits, out_of_time: Cal
     return Ended.ITERATIONS, limits.iterations
 
 
-def _use(graph: EGraph, rule: Ready, since: int, most: int) -> tuple[int, bool]:
-    """Use a rule wherever something changed since it was used last; the clock as it was before, and whether the graph is full.
-    It is full, too, where a rule finds more places than there may be nodes: most of them would make one.
+def _use(graph: EGraph, rule: Ready, places: Places, most: int) -> tuple[int, bool]:
+    """Use a rule at these places; the clock as it was before, and whether the graph is full. It is full, too, where a rule finds
+    more places than there may be nodes: most of them would make one.
     """
     now = graph.clock
-    found = rule.find(graph, _places(graph, rule, since), most)
+    found = rule.find(graph, places, most)
     wanted = [binding for binding in found if rule.holds(graph, binding)] if rule.conditions else found
     full = rule.use(graph, wanted, most)
     graph.rebuild()
     return now, full or len(found) >= most
 
 
-def _places(graph: EGraph, rule: Ready, since: int) -> list[tuple[int, Node]]:
-    """Nodes with the rule's operator at which it may find something new. Conditions look at whole classes, and patterns of
-    more than two levels further down than one can see from here: those look everywhere.
-    """
-    changed = graph.changed
-    everywhere = rule.deep > 2 or bool(rule.conditions) or since < 0
-    return [
-        (number, node)
-        for number in graph.classes()
-        for node in graph.nodes[number]
-        if node[0] == rule.operator
-        and (everywhere or changed[number] > since or any(changed[child] > since for child in node[2]))
-    ]
+class _Places:
+    """Where rules look: the nodes by operator, listed anew only where something changed."""
+
+    def __init__(self, graph: EGraph) -> None:
+        self._graph = graph
+        self._clock = -1
+        self._by: dict[str, list[tuple[int, Node]]] = {}
+        self._newest: dict[str, list[int]] = {}
+        """Of each such node the clock when it came, or a class of its children last changed, whichever is later."""
+
+    def of(self, rule: Ready, since: int) -> Places:
+        """Nodes with the rule's operator at which it may find something new."""
+        if self._clock != self._graph.clock:
+            self._list()
+        places = self._by.get(rule.operator, [])
+        if rule.everywhere or since < 0:
+            return places
+        return [place for place, at in zip(places, self._newest.get(rule.operator, ()), strict=True) if at > since]
+
+    def _list(self) -> None:
+        self._clock = self._graph.clock
+        self._by, self._newest = {}, {}
+        changed = self._graph.changed
+        for number, parent in enumerate(self._graph.parent):
+            if number != parent:
+                continue
+            for node, came in self._graph.nodes[number].items():
+                operator = node[0]
+                if operator not in self._by:
+                    self._by[operator], self._newest[operator] = [], []
+                self._by[operator].append((number, node))
+                self._newest[operator].append(max([came, *(changed[child] for child in node[2])]))

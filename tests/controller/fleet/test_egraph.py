@@ -90,6 +90,18 @@ def test_the_order_in_which_things_come_changes_nothing(some, data, chance: rand
     assert (one.digest, one.barred, one.ended, one.refused) == (other.digest, other.barred, other.ended, other.refused)
 
 
+@given(st.lists(terms(4), min_size=1, max_size=4), st.data())
+def test_every_node_is_there_once_in_one_class_by_the_classes_that_its_children_are_in_now(some, data):
+    parts = sorted({part for term in some for part in term.walk()})
+    pairs = data.draw(st.lists(st.tuples(st.sampled_from(parts), st.sampled_from(parts)), max_size=4))
+    graph = saturate(some, pairs, RULES, SMALL).graph
+    listed = [node for number in graph.classes() for node in graph.nodes[number]]
+    assert len(listed) == len(set(listed)) == len(graph)
+    for node in listed:
+        assert node[2] == tuple(map(graph.find, node[2]))
+        assert node in graph.nodes[graph.find(graph.table[node])]
+
+
 # --- red and blue ---------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +199,18 @@ def own(conditions: str, polarity: str = "forward"):
             f"rules: [{{name: swap, source: 'seq(?p, ?q)', target: 'seq(?q, ?p)', polarity: {polarity}, conditions: [{conditions}]}}]"
         )
     )
+
+
+def test_a_class_that_stands_twice_in_a_pattern_is_noticed_when_it_becomes_the_same_later():
+    rules = compiled(
+        read_rules(
+            "rules:\n"
+            "- {name: once, source: 'seq(?p, seq(?q, ?q))', target: 'seq(?p, ?q)', polarity: backward}\n"
+            "- {name: identity-first, source: 'seq(identity, ?p)', target: '?p', polarity: symmetric}\n"
+        )
+    )
+    one, other = seq(A, seq(B, seq(identity(), B))), seq(A, B)
+    assert equal(saturate([one, other], [], rules), one, other)
 
 
 FAR = grow("rack-2/a", "cpu", 1, 2)
@@ -344,6 +368,16 @@ def test_restarts_weigh_more_than_minutes_and_minutes_more_than_steps():
 def test_a_barred_term_is_extracted_as_it_is():
     saturated = saturate([A, BACK], [(A, BACK)], RULES)
     assert extract(saturated, A, price) == A
+
+
+def test_what_equals_a_program_of_barred_terms_may_be_extracted_as_that_program_and_costs_what_they_cost():
+    long, short = seq(grow("rack-2/x", "cpu", 1, 2), seq(C, C)), grow("rack-2/y", "cpu", 1, 2)
+    barred = [(A, BACK), (B, BACK)]
+    saturated = saturate([long], [*barred, (long, seq(A, B))], RULES)
+    assert set(saturated.barred) == {A.id, B.id, BACK.id}
+    assert extract(saturated, long, price) == seq(A, B)
+    saturated = saturate([short], [*barred, (short, seq(A, B))], RULES)
+    assert extract(saturated, seq(A, B), price) == short
 
 
 def test_who_was_not_put_in_has_no_class():

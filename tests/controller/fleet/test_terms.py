@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.fleet.colours import Colour, clashing, colour_of, display
+from controller.fleet.colours import Colour, clashing, colour_of
 from controller.fleet.terms import (
     IllFormed,
     Operator,
@@ -141,9 +141,3 @@ def test_a_move_of_nothing_is_identity():
 def test_the_colours_of_a_term_come_from_operators_never_from_names():
     assert {grow(f"n/{name}", "cpu", 1, 2).colour for name in ("red", "blue", "green", "der")} == {Colour.RED}
     assert colour_of("seq", [Colour.RED, Colour.GREEN]) is Colour.RED
-
-
-def test_a_screen_colour_is_equal_for_equal_names_and_differs_for_anagrams():
-    assert display("site-a") == display("site-a")
-    assert len({display(name) for name in ("abc", "acb", "bac", "bca", "cab", "cba")}) == 6
-    assert display("site-a", "another seed") != display("site-a")
