@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.fleet.manifest import Fleet, fleet_rules
 from controller.policy import AllocationPolicy
 from controller.schemas import kind_schema
 from exporters.documents import Document, Problem
@@ -25,7 +26,12 @@ from exporters.rules import Declares
 from exporters.settings import Settings
 from exporters.watching import Print, at_rest
 
-KINDS: dict[str, type[Model]] = {"Node": Node, "AllocationPolicy": AllocationPolicy, "Settings": Settings}
+KINDS: dict[str, type[Model]] = {
+    "Node": Node,
+    "AllocationPolicy": AllocationPolicy,
+    "Settings": Settings,
+    "Fleet": Fleet,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Manifests:
     policies: tuple[AllocationPolicy, ...] = ()
     """Sorted by name."""
     settings: Settings = field(default_factory=Settings)
+    fleet: Fleet | None = None
+    """The sites that this one belongs to; None: it stands alone."""
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     sha256: str = ""
@@ -55,19 +63,25 @@ def selects(policy: AllocationPolicy, node: Node) -> bool:
 
 def load(paths: Iterable[str | Path], protocols: Mapping[str, Declares]) -> Manifests:
     """Read and check. Raises exporters.documents.CannotRead; everything else is in `problems`."""
-    kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": (AllocationPolicy, [_policy_rules])}
+    kinds: Kinds = {
+        **kinds_of_exporters(protocols),
+        "AllocationPolicy": (AllocationPolicy, [_policy_rules]),
+        "Fleet": (Fleet, [fleet_rules]),
+    }
     paths = list(paths)
     (found, problems), files = at_rest(paths, lambda: read(paths, kinds))
     nodes = [(d, m) for d, m in found if isinstance(m, Node)]
     policies = [(d, m) for d, m in found if isinstance(m, AllocationPolicy)]
     settings = [(d, m) for d, m in found if isinstance(m, Settings)]
-    problems += [*twice(nodes), *twice(policies), *second(settings)]
+    fleets = [(d, m) for d, m in found if isinstance(m, Fleet)]
+    problems += [*twice(nodes), *twice(policies), *second(settings), *second(fleets)]
     if not problems:
-        problems += [*_selection(nodes, policies), *_constraints(policies, protocols)]
+        problems += [*_selection(nodes, policies), *_constraints(policies, protocols), *_limits(fleets, protocols)]
     return Manifests(
         nodes=tuple(sorted((m for _, m in nodes), key=lambda node: node.name)),
         policies=tuple(sorted((m for _, m in policies), key=lambda policy: policy.name)),
         settings=settings[0][1] if settings else Settings(),
+        fleet=fleets[0][1] if fleets else None,
         problems=tuple(sorted(problems)),
         warnings=(*secrets_are_private(document for document, _ in found), *sources_are_read_once(nodes)),
         sha256=_digest(model for _, model in found),
@@ -119,10 +133,20 @@ def _constraints(
     for document, policy in policies:
         for i, constraint in enumerate(policy.spec.constraints):
             if constraint.protocol not in protocols:
-                path = ("spec", "constraints", i, "protocol")
                 yield document.problem(
-                    path, f"there is no protocol {constraint.protocol!r}; there are {', '.join(sorted(protocols))}"
+                    ("spec", "constraints", i, "protocol"), _no_protocol(constraint.protocol, protocols)
                 )
+
+
+def _limits(fleets: list[tuple[Document, Fleet]], protocols: Mapping[str, Declares]) -> Iterator[Problem]:
+    for document, fleet in fleets:
+        for i, limit in enumerate(fleet.spec.limits):
+            if limit.protocol not in protocols:
+                yield document.problem(("spec", "limits", i, "protocol"), _no_protocol(limit.protocol, protocols))
+
+
+def _no_protocol(name: str, protocols: Mapping[str, Declares]) -> str:
+    return f"there is no protocol {name!r}; there are {', '.join(sorted(protocols))}"
 
 
 def _digest(models: Iterable[Model]) -> str:

@@ -27,7 +27,7 @@ def load_nodes(
 
     Raises exporters.documents.CannotRead. With problems, nothing of the rest may be used.
     """
-    kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": None}
+    kinds: Kinds = {**kinds_of_exporters(protocols), "AllocationPolicy": None, "Fleet": None}
     paths = list(paths)
     (found, problems), _ = at_rest(paths, lambda: read(paths, kinds))
     nodes = [(d, m) for d, m in found if isinstance(m, Node)]
@@ -126,9 +126,10 @@ def twice(found: Iterable[tuple[Document, Any]]) -> Iterator[Problem]:
             yield document.problem(("metadata", "name"), sentence)
 
 
-def second(settings: Iterable[tuple[Document, Settings]]) -> Iterator[Problem]:
-    for document, _ in list(settings)[1:]:
-        yield document.problem((), "is a second Settings; keep one")
+def second(those: Iterable[tuple[Document, Model]]) -> Iterator[Problem]:
+    """Of a kind of which there may be one."""
+    for document, _ in list(those)[1:]:
+        yield document.problem((), f"is a second {document.kind}; keep one")
 
 
 def sources_are_read_once(nodes: Iterable[tuple[Document, Node]]) -> Iterator[Problem]:
@@ -162,10 +163,12 @@ def secrets_are_private(documents: Iterable[Document]) -> Iterator[Problem]:
 
 
 def secret_files(data: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
-    """Every value that names a file with a secret: under a key such as appKeyFile, or in tokenFiles and the like."""
+    """Every value that names a file with a secret: under a key such as appKeyFile, or in tokenFiles and the like. Whose
+    certificates are believed (caFile) everybody may know.
+    """
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
-        named = str(key).endswith("File") or str(path[-1] if path else "").endswith("Files")
+        named = (str(key).endswith("File") and key != "caFile") or str(path[-1] if path else "").endswith("Files")
         if named and isinstance(value, str):
             yield (*path, key), value
         else:

@@ -51,7 +51,7 @@ class Read:
     def side(self) -> Side:
         found = self.found
         chosen = {node.name: policy.name for policy in found.policies for node in found.nodes_of(policy)}
-        return Side(self.name, found.nodes, found.policies, found.settings, chosen, self.written)
+        return Side(self.name, found.nodes, found.policies, found.settings, chosen, self.written, found.fleet)
 
 
 def proposal(base: str, head: str, manifests: Sequence[Path], state: str | None) -> View:
@@ -150,7 +150,7 @@ def _documents(paths: Sequence[Path]) -> Iterator[tuple[Id, Any]]:
     """Every document as it was written."""
     for document in read_files(paths)[0]:
         kind = document.kind or ""
-        yield (kind, "" if kind == "Settings" else document.data["metadata"]["name"]), document.data
+        yield (kind, "" if kind in {"Settings", "Fleet"} else document.data["metadata"]["name"]), document.data
 
 
 # --- what would be planned ------------------------------------------------------------------------------------------------

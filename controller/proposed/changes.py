@@ -13,6 +13,7 @@ from controller.proposed.meaning import Effect, Meaning, meaning_of
 from exporters.settings import needing_a_restart
 
 if TYPE_CHECKING:
+    from controller.fleet.manifest import Fleet
     from controller.policy import AllocationPolicy
     from controller.proposed.sides import Id, Side
     from exporters.nodes import WorkloadSpec
@@ -42,7 +43,7 @@ class Item:
     """One node, workload, policy, or the Settings."""
 
     kind: str
-    """Node, Workload, AllocationPolicy or Settings."""
+    """Node, Workload, AllocationPolicy, Fleet or Settings."""
     name: str
     what: What
     about: str
@@ -69,7 +70,7 @@ class Proposed:
 
 
 def compare(before: Side, after: Side) -> Proposed:
-    """Everything that differs in meaning, in the order Node, Workload, AllocationPolicy, Settings, and by name."""
+    """Everything that differs in meaning, in the order Node, Workload, AllocationPolicy, Fleet, Settings, and by name."""
     was, is_ = _parts(before), _parts(after)
     items = [_item(key, was.get(key), is_.get(key), before, after) for key in _ordered({*was, *is_})]
     later = needing_a_restart(before.settings.spec, after.settings.spec)
@@ -81,7 +82,7 @@ def compare(before: Side, after: Side) -> Proposed:
     return Proposed(tuple(item for item in items if item is not None), grips(before, after), tuple(notes))
 
 
-_ORDER: Final = ("Node", "Workload", "AllocationPolicy", "Settings")
+_ORDER: Final = ("Node", "Workload", "AllocationPolicy", "Fleet", "Settings")
 Fields = Mapping[Path, Value]
 
 
@@ -148,7 +149,7 @@ def _change(kind: str, path: Path, was: Value | None, is_: Value | None, *, acts
 def _acts(key: Id, side: Side) -> bool:
     """Whether orcha acts, or asks to, on something of this."""
     kind, name = key
-    if kind == "Settings":
+    if kind in {"Settings", "Fleet"}:
         return True
     node, _, workload = name.partition("/") if kind == "Workload" else (name, "", "")
     of = [
@@ -173,6 +174,8 @@ def _about(key: Id, side: Side) -> str:
         chosen = side.policy_of.get(name)
         by = f"policy {chosen} selects it" if chosen else "no policy selects it: it is only watched"
         return f"{_count(len(node.spec.workloads), 'workload')}; {by}"
+    if kind == "Fleet":
+        return _about_fleet(side.fleet)
     where, _, own = name.partition("/")
     return _about_workload(_workloads(side, where)[own], side.written.get(("Node", where)), own)
 
@@ -182,6 +185,12 @@ def _about_policy(side: Side, policy: AllocationPolicy | None) -> str:
         return ""
     nodes = [node for node, chosen in side.policy_of.items() if chosen == policy.name]
     return f"mode {policy.spec.mode}, for {_count(len(nodes), 'node')}"
+
+
+def _about_fleet(fleet: Fleet | None) -> str:
+    if fleet is None:
+        return ""
+    return f"{_count(len(fleet.spec.sites), 'site')}, {_count(len(fleet.spec.limits), 'limit')} over all of them"
 
 
 def _about_workload(spec: WorkloadSpec, document: Any, name: str) -> str:
@@ -198,6 +207,8 @@ def _farewell(key: Id, side: Side) -> str:
     kind, name = key
     if kind == "AllocationPolicy":
         return "nothing is planned by it any more; its nodes are only watched where no other policy selects them"
+    if kind == "Fleet":
+        return "each site stands alone: no limit holds over all of them any more"
     if kind == "Workload":
         return "it is not asked any more; what is known of it is kept until it is older than the retention"
     return f"{_count(len(_workloads(side, name)), 'workload')} on it; it keeps running, and nobody watches it"

@@ -73,13 +73,18 @@ def _flat(path: Path, meant: Any, plain: Any, written: Any) -> Iterator[tuple[Pa
         yield path, _value(path, meant, plain, written)
 
 
+_NAMED: Final = {"constraints": "protocol", "limits": "name"}
+"""Lists whose entries are told apart by one of their fields, where that is different in each."""
+
+
 def _listed(path: Path, meant: Sequence[Any], plain: Any, written: Any) -> Iterator[tuple[Path, Value]]:
     whole = [_inside(written, i) for i in range(len(meant))]
-    if path[-1] == "constraints" and len({each["protocol"] for each in meant}) == len(meant):
+    by = _NAMED.get(path[-1])
+    if by is not None and len({each[by] for each in meant}) == len(meant):
         for i, each in enumerate(meant):
-            rest = {name: value for name, value in each.items() if name != "protocol"}
-            yield from _flat((*path, f"[{each['protocol']}]"), rest, plain[i], whole[i])
-    elif path[-1] in {*_UNORDERED, "constraints"}:
+            rest = {name: value for name, value in each.items() if name != by}
+            yield from _flat((*path, f"[{each[by]}]"), rest, plain[i], whole[i])
+    elif path[-1] in {*_UNORDERED, *_NAMED}:
         for i, each in enumerate(meant):
             shown = flow(plain[i] if whole[i] is None else whole[i])
             yield (*path, f"[{_frozen(each)}]"), Value(_frozen(each), shown)

@@ -83,6 +83,8 @@ _POLICY: Final = {
     "spec.constraints.*.maxTotal": Rule(More.HIGHER, "one protocol may have more of the whole"),
     "spec.constraints.*.maxCount": Rule(More.HIGHER, "more workloads may have more than their minimum"),
     "spec.constraints.*.minTotal": Rule(More.LOWER, "less is kept for one protocol"),
+    "spec.constraints.*.resource": Rule(More.NEITHER, "it asks for that of another resource"),
+    "spec.constraints.*.throughout": Rule(More.LOWER, "it may be broken while a change is half way"),
     "spec.constraints.*": Rule(More.ABSENT, "what it asked for need not hold any more"),
     "spec.objective.riskTolerance": Rule(More.HIGHER, "plans may be less certain"),
     "spec.objective.every": Rule(More.LOWER, "programs may follow each other sooner"),
@@ -142,7 +144,21 @@ _SETTINGS: Final = {
     "spec.source": Rule(More.NEITHER, "readings come another way; nodes must not be polled by two", Risk.NEVER),
     "spec.prices.*": Rule(More.NEITHER, "what tokens are worth decides what is planned", Risk.NEVER),
 }
-_RULES: Final = {"AllocationPolicy": _POLICY, "Node": _NODE, "Settings": _SETTINGS}
+_FLEET: Final = {
+    "spec.sites": Rule(
+        More.NEITHER,
+        "each limit is shared out anew; a site that is taken out keeps what it holds, and counts for nobody",
+        Risk.ALWAYS,
+    ),
+    "spec.relays": Rule(More.NEITHER, "who talks with whom changes at the next start of every agent", Risk.NEVER),
+    "spec.limits.*.maxShare": Rule(More.HIGHER, "one protocol may have more of the whole, over all sites"),
+    "spec.limits.*.maxTotal": Rule(More.HIGHER, "one protocol may have more of the whole, over all sites"),
+    "spec.limits.*.maxCount": Rule(More.HIGHER, "more workloads may have more than their minimum, over all sites"),
+    "spec.limits.*.minTotal": Rule(More.LOWER, "less is kept for one protocol, over all sites"),
+    "spec.limits.*": Rule(More.ABSENT, "what it asked of all sites together need not hold any more"),
+    "spec.irreversibleAtOnce": Rule(More.HIGHER, "more moves that cannot be taken back may be under way at a time"),
+}
+_RULES: Final = {"AllocationPolicy": _POLICY, "Node": _NODE, "Settings": _SETTINGS, "Fleet": _FLEET}
 
 
 def meaning_of(kind: str, path: Path, before: Value | None, after: Value | None, *, acts: bool) -> Meaning:

@@ -73,6 +73,14 @@ GOOD: dict[str, dict[str, Any]] = {
             "api": {"tokenFiles": {"read": "/run/read"}}, "lease": {"namespace": "depin", "name": "orcha", "duration": "15s"},
         },
     },
+    "a fleet with everything": {
+        "apiVersion": "orcha.dev/v1alpha1", "kind": "Fleet", "metadata": {"name": "home"},
+        "spec": {
+            "sites": ["attic", "cellar"], "relays": ["relay-0"], "topology": "ring", "heartbeat": "5s", "timeout": "10s", "sync": "5s",
+            "nats": {"servers": ["tls://nats.example:4222"], "tokenFile": "/run/token", "caFile": "/run/ca.pem"},
+            "limits": [{"name": "cores", "protocol": "golem", "resource": "cpu", "maxTotal": "24"}], "irreversibleAtOnce": 1,
+        },
+    },
     "settings without a name": {"apiVersion": "orcha.dev/v1alpha1", "kind": "Settings", "spec": {"retention": "7d"}},
 }  # fmt: skip
 
@@ -102,6 +110,10 @@ BAD = {
     "an actuator that is none": ("a whole node", ("spec", "workloads", "storj", "actuator"), {"shell": {}}),
     "an empty program": ("a whole node", ("spec", "workloads", "golem", "actuator", "command", "argv"), []),
     "a price source that is none": ("settings with everything", ("spec", "prices", "sources"), ["dexscreener"]),
+    "a site with a dot": ("a fleet with everything", ("spec", "sites", 0), "attic.home"),
+    "a topology that is none": ("a fleet with everything", ("spec", "topology"), "star"),
+    "a limit of nothing": ("a fleet with everything", ("spec", "limits", 0, "resource"), ...),
+    "no sites": ("a fleet with everything", ("spec", "sites"), []),
     "no spec": ("a whole node", ("spec",), ...),
 }
 ODD = ["?", "", {}, [], None, {"x": 1}, ["x"], -1, 10**9, "1h", "12Gi", "2027-01-01T00:00:00Z", "Suggest"]

@@ -49,7 +49,16 @@ apiVersion: orcha.dev/v1alpha1
 kind: Settings
 spec: {retention: 30d, api: {tokenFiles: {read: /run/read, operate: /run/operate}}}
 """
-BASE: Mapping[str, str] = {"node": NODE, "policy": POLICY, "settings": SETTINGS}
+FLEET = """\
+apiVersion: orcha.dev/v1alpha1
+kind: Fleet
+metadata: {name: home}
+spec:
+  sites: [attic, cellar, office]
+  nats: {servers: ["nats://127.0.0.1:4222"]}
+  limits: [{name: cores, protocol: golem, resource: cpu, maxTotal: 24}, {name: rooms, protocol: storj, resource: storage, minTotal: 4Ti}]
+"""
+BASE: Mapping[str, str] = {"node": NODE, "policy": POLICY, "settings": SETTINGS, "fleet": FLEET}
 
 
 def with_edits(text: str, edits: Mapping[str, object]) -> str:

@@ -15,7 +15,7 @@ from controller.proposed.changes import compare
 from controller.proposed.fields import HIDDEN, Value, flow
 from controller.proposed.meaning import Effect, meaning_of, patterns
 from exporters.documents import keys_at
-from tests.controller.proposed.sides import BASE, NODE, POLICY, SETTINGS, side, with_edits
+from tests.controller.proposed.sides import BASE, FLEET, NODE, POLICY, SETTINGS, side, with_edits
 
 
 @pytest.fixture
@@ -63,6 +63,12 @@ EDITS = {
     "an open door": ("settings", {"spec__listen": "0.0.0.0:9872"}, ("", "listen", "127.0.0.1:9872 (default)", "0.0.0.0:9872", "looser", True)),
     "a token gone": ("settings", {"spec__api__tokenFiles__operate": None}, ("", "api.tokenFiles.operate", "/run/operate", None, "looser", True)),
     "another state": ("settings", {"spec__state": "postgresql://orcha:geheim@db/orcha"}, ("", "state", None, "postgresql://orcha:***@db/orcha", "", True)),
+    "more over all sites": (
+        "fleet", {"spec__limits": [{"name": "cores", "protocol": "golem", "resource": "cpu", "maxTotal": 30}, {"name": "rooms", "protocol": "storj", "resource": "storage", "minTotal": "4Ti"}]},
+        ("", "limits[cores].maxTotal", "24", "30", "looser", True),
+    ),
+    "a site less": ("fleet", {"spec__sites": ["attic", "cellar"]}, ("", "sites", "[attic, cellar, office]", "[attic, cellar]", "", True)),
+    "two at once that cannot be taken back": ("fleet", {"spec__irreversibleAtOnce": 2}, ("", "irreversibleAtOnce", "1 (default)", "2", "looser", True)),
     "less kept": ("settings", {"spec__retention": "7d"}, ("", "retention", "30d", "7d", "", False)),
 }  # fmt: skip
 
@@ -226,7 +232,7 @@ def test_a_workload_that_is_renamed_is_known_by_its_address(compared):
 
 def test_a_policy_that_goes_leaves_its_nodes_watched(tmp_path):
     before = side(tmp_path / "base", BASE)
-    after = side(tmp_path / "head", {"node": NODE, "settings": SETTINGS})
+    after = side(tmp_path / "head", {"node": NODE, "settings": SETTINGS, "fleet": FLEET})
     found = compare(before, after)
     assert [(item.name, item.what) for item in found.items] == [("default", "removed")]
     assert found.grips[0].sentence.endswith(
