@@ -184,6 +184,17 @@ originals = Table(
 )
 """What a workload had before orcha first changed it (programs.Original) as JSON."""
 
+shared = Table(
+    "fleet",
+    METADATA,
+    Column("agent", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What an agent of the fleet knows (controller/fleet/stored.py), each agent its own; several may share one store."""
+
 
 def _first(connection: Connection) -> None:
     METADATA.create_all(connection)
@@ -215,6 +226,11 @@ def _journal(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens, _inputs, _programs, _journal)
+def _fleet(connection: Connection) -> None:
+    """What the fleet shares; an empty file had the table from the first step."""
+    shared.create(connection, checkfirst=True)
+
+
+STEPS: Final[tuple[Callable[[Connection], None], ...]] = (_first, _tokens, _inputs, _programs, _journal, _fleet)
 """STEPS[i] brings version i to i + 1; version 0 is an empty file. Once released, a step is never edited: a change of the
 tables is a new step, and the first one keeps creating what it created then."""

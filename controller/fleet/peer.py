@@ -19,6 +19,8 @@ from controller.fleet.wire import Ack, Heartbeat, Kind, Malformed, Message, Stat
 
 AHEAD: Final = 3600.0
 """Seconds: a stamp that is further ahead of one's own clock is refused, else one wrong clock would decide every register."""
+STARTS: Final = "starts"
+"""Counters of the agents: the number of each one's newest start."""
 Body = Heartbeat | Sync | State | Ack
 
 
@@ -86,7 +88,7 @@ class Peer:
         self._starts = dict.fromkeys(self.neighbours, 0)
         """Neighbour -> the start that this is of."""
         # whoever knows just what we know has heard of this start: what it said before cannot be taken for an agreement
-        self.replica.count(self.name, "starts", self.start, self.writer)
+        self.replica.count(self.name, STARTS, self.start, self.writer)
         self._numbers = 0
         self._beats = 0
         self._next_beat = self._next_sync = float("-inf")
@@ -124,15 +126,20 @@ class Peer:
 
     # --- what it does -------------------------------------------------------------------------------------------------
 
+    @property
+    def due(self) -> float:
+        """When `tick` next has something to say, in Unix seconds."""
+        return min(self._next_beat, self._next_sync)
+
     def tick(self, now: float) -> list[Message]:
-        """What is due."""
+        """What is due. Where the clock was set back it is due at once."""
         found: list[Message] = []
-        if now >= self._next_beat:
+        if not self._next_beat - self.pace.heartbeat <= now < self._next_beat:
             self._next_beat = now + self.pace.heartbeat
             self._beats += 1
             body = Heartbeat(beat=self._beats, digest=self.replica.digest)
             found += self._to_all(self.neighbours, body, now)
-        if now >= self._next_sync:
+        if not self._next_sync - self.pace.sync <= now < self._next_sync:
             self._next_sync = now + self.pace.sync
             found += self.sync(now)
         return found
@@ -213,6 +220,9 @@ class Peer:
 
     def _synced(self, message: Message, body: Sync, now: float) -> list[Message]:
         name = message.via
+        if self._is_late(message):
+            # or it forgot how often it started: told of the later start, it takes one that is later still
+            return self._to_all((name,), State(changes=packed(self.replica.delta(body.version))), now)
         self._knows(name, message.start, body.version)
         self._sent[name] = dict(self._known[name])
         found = self._states(name, now)
@@ -222,6 +232,9 @@ class Peer:
         return found
 
     def _told(self, message: Message, body: State, now: float) -> list[Message]:
+        if self._is_late(message):
+            # it may tell of promises that its sender lost, and that all thought they knew of when they trusted it again
+            raise Malformed(f"message {message.id} is of an earlier start of {message.via} than is known")
         delta = unpacked(body.changes)
         self._knows(message.via, message.start, delta.until)
         before = dict(self.replica.version)
@@ -234,6 +247,10 @@ class Peer:
         ack = Ack(version=dict(self.replica.version), digest=self.replica.digest, of=message.id)
         found = self._to_all((message.via,), ack, now)
         return found + (self.push(now) if self.replica.version != before else [])
+
+    def _is_late(self, message: Message) -> bool:
+        """Whether its sender has started anew since."""
+        return message.start < self.replica.counted(message.via, STARTS)
 
     def _knows(self, name: str, start: int, version: Mapping[str, int]) -> None:
         """What a neighbour knows only grows, but for one that lost its memory when it was started anew."""

@@ -65,7 +65,9 @@ class Timeline:
     """(from, to, what) -> how often."""
     _ring: deque[Passed] = field(default_factory=deque)
     _apart: float | None = None
+    _apart_for: set[str] = field(default_factory=set)
     _took: float | None = None
+    _agreed: float | None = None
 
     def note(self, message: Passed) -> None:
         self.total += 1
@@ -77,14 +79,15 @@ class Timeline:
     def fail(self, via: str, to: str, what: str) -> None:
         self.errors[via, to, what] += 1
 
-    def agree(self, agreed: bool, now: float) -> float | None:
-        """Note whether all agents know the same; the seconds that it took where they do again."""
-        if not agreed:
+    def agree(self, agreed: bool, now: float, agent: str = "") -> float | None:
+        """Note whether all agents know the same, as this one sees it; the seconds that it took where all see again that they do."""
+        (self._apart_for.discard if agreed else self._apart_for.add)(agent)
+        if self._apart_for:
             self._apart = now if self._apart is None else self._apart
             return None
         if self._apart is None:
             return None
-        self._took, self._apart = now - self._apart, None
+        self._took, self._apart, self._agreed = now - self._apart, None, now
         return self._took
 
     @property
@@ -96,6 +99,11 @@ class Timeline:
     def apart_since(self) -> float | None:
         """None: all know the same."""
         return self._apart
+
+    @property
+    def agreed_since(self) -> float | None:
+        """When all knew the same again for the last time; None: they never differed."""
+        return self._agreed
 
     def newest(self, most: int, kind: str | None = None, agent: str | None = None) -> list[Passed]:
         """The newest first."""

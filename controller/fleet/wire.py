@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from controller.fleet.clocks import Stamp
 from controller.fleet.crdt import NEVER, Delta, Dot, Item, Named, Pair, Written
 from controller.fleet.escrow import ADOPTED, HOLDING
+from controller.fleet.proposals import PROPOSAL
 from controller.fleet.terms import Canon
 
 MOST_BYTES: Final = 64 * 2**20
 """Of one message; 100 000 terms take about 20 MiB."""
-OWN: Final = (ADOPTED, HOLDING)
+WORDED: Final = "worded"
+"""Registers by LIMIT@SITE: what a site last said of a limit (site.py)."""
+OWN: Final = (ADOPTED, HOLDING, PROPOSAL, WORDED)
 """Kinds of registers that belong to the agent behind the @ of their name."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]

@@ -18,6 +18,9 @@ import pytest
 
 from controller import tables
 from controller.address import StoreRefused
+from controller.fleet import escrow
+from controller.fleet.crdt import Replica
+from controller.fleet.stored import Stored
 from controller.journal import Journal
 from controller.model import Reason
 from controller.programs import ProgramState
@@ -33,6 +36,8 @@ NEVER_WRITTEN = {3}
 RECORDED = 1_763_700_000.0
 """The time of what was added to each recording."""
 EVER = 1e12
+ATTIC = "0a58b0a9522d05b5c45e1c39ad23407d"
+"""The digest of what agent `attic` knew."""
 KEYS = {
     "rack-1/akash", "rack-1/golem", "rack-1/grass", "rack-1/storj",
     "rack-2/storj-1", "rack-2/storj-2", "rack-2/streamr-traffic", "rack-2/streamr-weather",
@@ -178,6 +183,25 @@ async def test_programs_their_records_and_what_a_workload_had_at_first_are_there
     assert (program.id, program.state, program.by) == ("p-1", ProgramState.APPLIED, "anna (operate token)")
     assert [record.sentence for record in await journal.records("p-1")] == ["applied, and its node says so"]
     assert (await journal.originals())["rack-1/golem"].amounts == {"cpu": 4.0}
+
+
+@from_schema(6)
+async def test_what_an_agent_promised_to_its_fleet_is_there(store):
+    saved = await Stored(store, "attic").load()
+    [limit] = escrow.limits(saved.replica).values()
+    assert (saved.start, saved.trusted, saved.replica.digest) == (1_763_700_000_000, True, ATTIC)
+    assert escrow.bounds(saved.replica, limit.name, "attic").most == 6000
+    assert (len(saved.replica.terms), len(saved.replica.equalities)) == (4, 1)
+
+
+@from_schema(1)
+async def test_an_agent_of_a_fleet_can_join_from_an_upgraded_state(store):
+    disk = Stored(store, "barn")
+    assert (await disk.load()).start == 0
+    replica = Replica()
+    replica.count("barn", "starts", 1, "barn.1")
+    await disk.save(replica.delta({}), 1, trusted=False)
+    assert (await Stored(store, "barn").load()).replica.digest == replica.digest
 
 
 @from_schema(1)
