@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controller.programs import IN_FLIGHT, OVER, Cause, Phase, Program, ProgramState
+from controller.promises import Outcome
 from controller.sequence import amounts_of
 
 if TYPE_CHECKING:
     from controller.outcomes import Outcomes
+    from controller.payoff import Ledger
     from controller.programs import Amounts, Original
     from exporters.nodes import Allocation
 
@@ -66,6 +68,16 @@ def brought_to(
     if allocation is None or known is None or known.expected is None or known.last_moved is None:
         return None
     return amounts_of(allocation, known.expected) if known.resource in {None, allocation.resource} else None
+
+
+def outcome_of(program: Program, ledger: Ledger | None, untold: Iterable[Program], now: float) -> Outcome | None:
+    """What came of a stage; None: nobody knows yet."""
+    trial = next((each for each in ledger.programs if each.id == program.id), None) if ledger else None
+    if trial is not None:
+        return trial.outcome
+    if any(each.id == program.id for each in untold):
+        return None
+    return Outcome(now, None, None, None, None, None, "what it promised was not kept")
 
 
 def given_back(program: Program, originals: Mapping[str, Original]) -> set[str]:

@@ -22,8 +22,8 @@ from controller import aftermath, approvals, inflight, stages
 from controller.actuate.actuator import Actuator, Lost, Ways, begins_back
 from controller.address import StoreError, StoreFenced
 from controller.approvals import ORCHA
+from controller.consent import Consent
 from controller.programs import IN_FLIGHT, OPEN, OVER, WAITING, Cause, Program, ProgramState, Record
-from controller.promises import Outcome
 from controller.refusals import NotPossible
 from controller.register import REMEMBERED, Announce, Register
 from controller.sequence import Unsafe
@@ -72,6 +72,7 @@ class Desk(Register):
         self.unreadable = ""
         """Why nothing may be begun: the journal holds a program of another version that is not over."""
         self.restored = False
+        self.consent = Consent()
         self.published = self._tell_world
 
     # --- life
@@ -121,6 +122,12 @@ class Desk(Register):
     def begun(self, policy: str) -> list[float]:
         """When its programs began that count against maxProgramsPerHour."""
         return inflight.begun_of(policy, self._programs.values())
+
+    def under_way(self) -> tuple[Program, ...]:
+        """All that are known; what was started and is not in the journal as running yet is running."""
+        running = ProgramState.RUNNING
+        known = self._programs.values()
+        return tuple(replace(p, state=running) if p.id in self._tasks and p.state in WAITING else p for p in known)
 
     async def hand_over(self, outcomes: Outcomes) -> None:
         """Tell what came to an end, so that it is judged; what is told is told once. Raises StoreError."""
@@ -191,6 +198,8 @@ class Desk(Register):
             await self.become(program, ProgramState.SUPERSEDED, said=f"policy {program.policy} is gone")
         elif over := approvals.expired(program, now):
             await self.become(program, over.state, said=over.said)
+        elif why := self.consent.void(program):
+            await self.become(program, ProgramState.SUPERSEDED, said=f"void: {why}")
         elif said := approvals.annotated(program, policy.metadata.annotations, policy.name):
             await self.become(program, said[0], by=said[1])
 
@@ -212,7 +221,7 @@ class Desk(Register):
     async def _stages(self, ledgers: Mapping[str, Ledger]) -> None:
         """Go on from every stage that was judged."""
         for program in inflight.awaiting(self._programs.values()).values():
-            outcome = self._outcome_of(program, ledgers.get(program.policy))
+            outcome = aftermath.outcome_of(program, ledgers.get(program.policy), self._untold, self._clock.time())
             if outcome is None or self._world.paused(program.policy) or program.id in self._in_hand:
                 continue
             state = await self.look(program.policy, [step.key for step in program.steps])
@@ -231,15 +240,6 @@ class Desk(Register):
                 said = f"it ends with this stage: {following}"
                 await self.put(program, replace(program, stage=ended), said, what="stage")
 
-    def _outcome_of(self, program: Program, ledger: Ledger | None) -> Outcome | None:
-        """What came of a stage; None: nobody knows yet."""
-        trial = next((each for each in ledger.programs if each.id == program.id), None) if ledger else None
-        if trial is not None:
-            return trial.outcome
-        if any(each.id == program.id for each in self._untold):
-            return None
-        return Outcome(self._clock.time(), None, None, None, None, None, "what it promised was not kept")
-
     # --- what may begin
 
     def _is_free(self, program: Program) -> bool:
@@ -255,9 +255,10 @@ class Desk(Register):
         busy = next((each for each in flying if not set(each.nodes).isdisjoint(program.nodes)), None)
         ahead = [each for each in flying if each.policy == program.policy and self._acts(each)]
         first = busy or (ahead[0] if ahead and not (paused and wanted) else None)
-        if first is not None:
-            self._note(program, f"program {first.id} comes first")
-        return first is None
+        why = f"program {first.id} comes first" if first is not None else self.consent.waits(program)
+        if why:
+            self._note(program, why)
+        return not why
 
     def _acts(self, program: Program) -> bool:
         """Whether orcha itself is at work: not a person who has to sign, nor a node that it waits for once more."""

@@ -10,7 +10,7 @@ before acting. The checks, in this order; the first that fails is the reason:
                   StepLimit, Irreversible
     its group     UnknownAllocation, Capacity, CompanionRefused
     its worth     NoHistory, LowGain, NoPayback, LowConfidence, RisePending               (plan/strategy.py)
-    all together  Infeasible (constraints, riskTolerance)
+    all together  Infeasible (what the fleet lets begin, constraints, riskTolerance)
     at last       ModeSuggest, or Allowed
 
 A group is the moves of one node that share a resource: they stand or fall by what they free for one another. If one
@@ -20,17 +20,16 @@ is weighed again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from controller.estimate.readings import Why, known_allocation
-from controller.estimate.words import amount, money
+from controller.estimate.readings import Why
+from controller.estimate.words import money
 from controller.model import Reason, Verdict
 from controller.plan.feasible import broken, shortfalls, tallied
-from controller.plan.limits import SLACK, floor_of, needs, step_limit
+from controller.plan.limits import SLACK, is_lasting, needs
+from controller.plan.moving import refuse, shown
 from controller.plan.risk import deviation, risk_of
 from controller.plan.spread import rates
 from controller.plan.standing import last_rate, mode_of, stand
@@ -38,12 +37,11 @@ from controller.plan.strategy import strategy_of, unworthy
 from controller.plan.worth import weigh_each
 
 if TYPE_CHECKING:
-    from controller.model import Curve, Move, NodeState, Plan, State, WorkloadState
+    from controller.model import Curve, Move, Plan, State, WorkloadState
     from controller.plan.feasible import Tallies
     from controller.plan.risk import Risk
     from controller.plan.standing import Standing
     from controller.plan.worth import Worth
-    from exporters.nodes import Allocation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,15 +98,13 @@ def _judged(bench: _Bench, moves: Sequence[Move]) -> tuple[Verdict, ...]:
     state, standing = bench.state, bench.standing
     findings = _Findings()
     for move in moves:
-        if why := standing.overall or standing.workload.get(move.key) or _of_move(state, standing, move):
+        if why := standing.overall or standing.workload.get(move.key) or refuse(state, standing, move):
             findings.refused[move.key] = why
     groups = _groups(standing, moves)
     _judge(bench, groups, findings)
-    _constrained(bench, groups, findings)
-    _risked(bench, groups, findings)
+    _together(bench, groups, findings)
     _judge(bench, [group for group in groups if _show_only(bench, group, findings)], findings)
-    _constrained(bench, groups, findings)
-    _risked(bench, groups, findings)
+    _together(bench, groups, findings)
     return tuple(_verdict(move, findings.refused, findings.said) for move in moves)
 
 
@@ -130,6 +126,34 @@ def _show_only(bench: _Bench, group: list[Move], findings: _Findings) -> bool:
 
 
 # --- all together -------------------------------------------------------------------------------------------------
+
+
+def _together(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
+    """What speaks against all of them together: fewer at a time first, since that may take companions out that a constraint
+    counts on.
+    """
+    _permitted(bench, groups, findings)
+    _constrained(bench, groups, findings)
+    _risked(bench, groups, findings)
+
+
+def _permitted(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
+    """Refuse, the least earning first, the moves that cannot be taken back beyond those that may begin now."""
+    permits = bench.state.permits
+    while permits is not None:
+        those = [(m, group) for group in groups for m in group if m.key not in findings.refused and _lasts(bench, m)]
+        if len(those) <= permits:
+            return
+        why = f"of moves that cannot be taken back the fleet's limit (irreversibleAtOnce) lets {permits} begin here now"
+        move, group = min(those, key=lambda pair: (pair[0].gain_usd_per_hour, pair[0].key))
+        findings.refused[move.key] = (Reason.INFEASIBLE, f"{why}; the plan has {len(those)}")
+        _judge(bench, [group], findings)
+
+
+def _lasts(bench: _Bench, move: Move) -> bool:
+    """Whether it is one of those; what is only shown never begins."""
+    workload = bench.standing.workloads[move.key]
+    return is_lasting(workload, grows=move.grows) and mode_of(bench.state, workload) != "Suggest"
 
 
 def _constrained(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) -> None:
@@ -166,14 +190,14 @@ def _breach(
             counted = _without(state, standing, counted, worse[dropped][0])
             dropped += 1
         if dropped:
-            words = f"constraint {place[0]} of {place[1]} would be broken by {_shown(place[1], by)}"
+            half_way = " half way" if state.spec.constraints[place[2]].throughout else ""
+            words = f"constraint {place[0]} of {place[1]} would be broken by {shown(place[1], by)}{half_way}"
             return (Reason.INFEASIBLE, words), worse[:dropped]
     return None
 
 
 def _without(state: State, standing: Standing, counted: Tallies, move: Move) -> Tallies:
-    workload, from_, to = _change_of(standing, move)
-    return tallied(state, counted, [(workload, to, from_)])
+    return tallied(state, counted, [_change_of(standing, move)], -1)
 
 
 def _change_of(standing: Standing, move: Move) -> tuple[WorkloadState, float, float]:
@@ -195,70 +219,6 @@ def _risked(bench: _Bench, groups: Sequence[list[Move]], findings: _Findings) ->
         why = f"the total rate would have a standard deviation of {has} USD/h; riskTolerance is {may}"
         findings.refused.update({move.key: (Reason.INFEASIBLE, why) for move in kept.pop(dropped)})
         changes.pop(dropped)
-
-
-# --- one move -----------------------------------------------------------------------------------------------------
-
-
-def _of_move(state: State, standing: Standing, move: Move) -> Why | None:
-    workload, node = standing.workloads.get(move.key), standing.nodes.get(move.node)
-    if workload is None or node is None or workload.node != move.node:
-        return Reason.INFEASIBLE, f"{move.key} is not (any more) a workload of {move.node} under policy {state.policy}"
-    allocation = workload.allocation
-    if allocation is None or allocation.resource != move.resource:
-        return Reason.BOUNDS, f"{move.key} declares no allocation of {move.resource}"
-    if not _same(known_allocation(workload), move.from_):
-        has = _shown(move.resource, known_allocation(workload))
-        return (
-            Reason.STALE,
-            f"the plan was made when {move.key} had {_shown(move.resource, move.from_)} {move.resource}; it has {has}",
-        )
-    return _bounds(workload, allocation, move) or _direction(allocation, move) or _distance(state, node, workload, move)
-
-
-def _bounds(workload: WorkloadState, allocation: Allocation, move: Move) -> Why | None:
-    least = max(allocation.min, workload.traits.min_allocation)
-    steps = (move.to - allocation.min) / allocation.step
-    tolerance = 1e-6
-    if math.isfinite(move.to) and least * (1 - SLACK) <= move.to <= allocation.max * (1 + SLACK):
-        if abs(steps - round(steps)) <= tolerance:
-            return None
-        grid = f"min {_shown(move.resource, allocation.min)} + k x {_shown(move.resource, allocation.step)}"
-        return (
-            Reason.BOUNDS,
-            f"{move.key} to {_shown(move.resource, move.to)} {move.resource} is off its step grid ({grid})",
-        )
-    low, high = _shown(move.resource, least), _shown(move.resource, allocation.max)
-    return Reason.BOUNDS, f"{move.key} to {_shown(move.resource, move.to)} {move.resource} is outside {low} to {high}"
-
-
-def _direction(allocation: Allocation, move: Move) -> Why | None:
-    if allocation.freeze == ("grow" if move.grows else "shrink"):
-        return (
-            Reason.DIRECTION_FROZEN,
-            f"{move.key} may not {allocation.freeze}: its manifest says freeze: {allocation.freeze}",
-        )
-    return None
-
-
-def _distance(state: State, node: NodeState, workload: WorkloadState, move: Move) -> Why | None:
-    limits, allocation = state.spec.limits, workload.allocation
-    most = step_limit(allocation, node, limits) if allocation else 0.0
-    if not abs(move.to - move.from_) <= most * (1 + SLACK):
-        shown, allowed = _shown(move.resource, abs(move.to - move.from_)), _shown(move.resource, most)
-        percent = f"{limits.max_step_percent:g} % of {node.name}, or one step"
-        return (
-            Reason.STEP_LIMIT,
-            f"{move.key} by {shown} {move.resource} is more than the {allowed} allowed at once ({percent})",
-        )
-    floor = floor_of(workload, move.from_, state.now, limits)
-    if not move.grows and not move.to >= floor * (1 - SLACK):
-        has = _shown(move.resource, floor)
-        return (
-            Reason.IRREVERSIBLE,
-            f"{move.key} uses {has} {move.resource} that cannot be taken back; it may not shrink to {_shown(move.resource, move.to)}",
-        )
-    return None
 
 
 # --- a group ------------------------------------------------------------------------------------------------------
@@ -338,7 +298,7 @@ def _misfit(standing: Standing, kept: list[Move], culprit: Move | None) -> Why |
         if not over:
             continue
         resource, (holds, has) = min(over.items())
-        numbers = f"{_shown(resource, holds)} of {_shown(resource, has)} {resource} would be held on {node}"
+        numbers = f"{shown(resource, holds)} of {shown(resource, has)} {resource} would be held on {node}"
         if culprit is not None:
             return Reason.COMPANION_REFUSED, f"{numbers} without the move of {culprit.key}, which was refused"
         return Reason.CAPACITY, numbers
@@ -381,15 +341,4 @@ def _verdict(move: Move, refused: Mapping[str, Why], said: Mapping[str, str]) ->
 
 
 def _change(move: Move) -> str:
-    return f"{move.key} {_shown(move.resource, move.from_)} → {_shown(move.resource, move.to)} {move.resource}"
-
-
-def _same(a: float | None, b: float) -> bool:
-    return a is not None and abs(a - b) <= 1e-6 * max(abs(a), abs(b))
-
-
-@lru_cache(4096)
-def _shown(resource: str, value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "an unknown amount of"
-    return amount(resource, value)
+    return f"{move.key} {shown(move.resource, move.from_)} → {shown(move.resource, move.to)} {move.resource}"

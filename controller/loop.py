@@ -16,8 +16,11 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from controller.address import StoreError
+from controller.consent import Consent
 from controller.decide import decide, refit
 from controller.desk import Desk
+from controller.fleet.limits import held_by
+from controller.fleet.site import Look, Site
 from controller.history import History
 from controller.learning import newest
 from controller.manifests import Manifests
@@ -26,11 +29,11 @@ from controller.observe import Observation, Source
 from controller.outcomes import Outcomes, ledgers_of
 from controller.plan.standing import next_change
 from controller.plan.strategy import rises_after
-from controller.policy import AllocationPolicy
+from controller.policy import AllocationPolicy, PolicySpec
 from controller.report import kpi, views
 from controller.report.metrics import ControllerMetrics, render
 from controller.report.programs import with_drift
-from controller.state import movable_on, node_state, state_of, without_past, without_replicates
+from controller.state import movable_on, node_state, state_of, without_past, without_replicates, workload_state
 from controller.store import Store
 from exporters.clock import Clock
 from exporters.reading import Reading
@@ -85,6 +88,10 @@ class Reconciler:
         self.manifests = manifests
         self.desk: Desk | None = None
         """Who acts; None: nobody. Set before the first turn."""
+        self.site: Site | None = None
+        """This controller's part in the fleet; None: it belongs to none."""
+        self._whole: dict[str, Decision] = {}
+        """Decisions with their past, until the site has looked at them."""
         self.audience: Audience = Nobody()
         self._rises: dict[str, tuple[int, float | None]] = {}
         """Policy -> how many analyses in a row wanted to move, and when its last program had begun by then."""
@@ -99,6 +106,22 @@ class Reconciler:
         self._due: dict[tuple[str, str], float] = {}
         self._write_failed = False
         self._began = clock.monotonic()
+
+    def join(self, site: Site) -> None:
+        """Belong to a fleet from now on. After the Desk was set, before the first turn."""
+        self.site = site
+        if self.desk is not None:
+            self.desk.consent = Consent(lambda program: site.asked(program, self.holdings()), site.void)
+
+    def holdings(self) -> Look:
+        """What every workload of this site holds, and what is under way, at this moment."""
+        seen, watched = self.observation, self._source.watched
+        those = tuple(workload_state(item, seen, {}) for item in watched.values() if item.allocation is not None)
+        if self.desk is None:
+            return Look(held_by(those, ()))
+        whole = State(now=seen.at, policy="", spec=PolicySpec(), nodes=(), workloads=those)
+        programs = self.desk.under_way()
+        return Look(held_by(those, programs, self.desk.see(whole).workloads), programs)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Turn until asked to stop."""
@@ -144,14 +167,23 @@ class Reconciler:
         await self.audience.readings(self.observation.fresh)
 
     async def _act(self, desk: Desk) -> None:
-        """What is due on the Desk. A journal that cannot be written begins nothing, and is said."""
+        """What is due in the fleet, and then on the Desk. A journal that cannot be written begins nothing, and is said."""
         try:
+            if self.site is not None and not desk.lost.is_set():
+                await self._tell(self.site, desk)
             await desk.turn(self.outcomes.ledgers)
         except StoreError as exc:
             log.error("nothing was begun: the journal cannot be written", why=str(exc))
         names = [policy.name for policy in self.manifests.policies]
         self._metrics.paused.set(float(bool(desk.pauses)))
         self._metrics.acting.show(names, desk.programs(), {name: self._next_change(name) for name in names})
+
+    async def _tell(self, site: Site, desk: Desk) -> None:
+        """Tell the other sites, before anything begins: what is given away then is not used any more."""
+        look = self.holdings()
+        decisions = [self._whole.get(name, decision) for name, decision in self.decisions.items()]
+        await site.turn(look.held, look.programs, decisions, sure=not desk.unreadable)
+        self._whole.clear()
 
     async def _restored(self, desk: Desk) -> bool:
         """Whether it is known what was done, and what came to its end since is told. Before that nobody can tell what orcha
@@ -214,6 +246,8 @@ class Reconciler:
         self._rises[policy.name] = rises_after(state.rises, decision.verdicts), state.last_program_at
         self._metrics.count(decision)
         shown = self.decisions[policy.name] = await asyncio.to_thread(without_past, decision)
+        if self.site is not None:
+            self._whole[policy.name] = decision
         self.outcomes.show(shown)
         await asyncio.to_thread(self._scores.decided, shown)
         self._postpone(policy, "estimate", policy.spec.reconcile.estimate)  # its curves are as new as the decision
@@ -243,7 +277,11 @@ class Reconciler:
         past = {key: self._history.blocks(key, seen.at) async for key in _in_slices(movable)}
         memory = await self._history.memory(key for key, known in past.items() if known is not None)
         state = await asyncio.to_thread(state_of, policy, nodes, seen, watched, past, memory=memory, blocked=blocked)
-        return state if self.desk is None else self.desk.see(state)
+        state = state if self.desk is None else self.desk.see(state)
+        if self.site is None:
+            return state
+        look = self.holdings()
+        return self.site.bind(state, look.held, look.programs)
 
     async def _render(self) -> None:
         nodes = [node_state(node) for node in self.manifests.nodes]
@@ -280,6 +318,8 @@ class Reconciler:
         self.manifests = manifests
         if self.desk is not None:
             self.desk.declare(manifests.policies)
+        if self.site is not None and manifests.fleet is not None:
+            self.site.replace(manifests.fleet.spec)
         self._due.clear()
         names = {policy.name for policy in manifests.policies}
         self.decisions = {name: decision for name, decision in self.decisions.items() if name in names}

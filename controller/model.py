@@ -205,6 +205,8 @@ class State:
     learned: Learned = Learned()
     rises: int = 0
     """How many analyses in a row before this one wanted to move, for riseAnalyses."""
+    permits: int | None = None
+    """How many more moves that cannot be taken back (plan/limits.py) the fleet lets begin here now; None: as many as there are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from exporters.nodes import Duration, Metadata, Model, Quantity, Window
+from exporters.nodes import Duration, Metadata, Model, Quantity, Resource, Window
 
 Mode = Literal["Off", "Suggest", "Approve", "Auto"]
 MODES: tuple[Mode, ...] = ("Off", "Suggest", "Approve", "Auto")
@@ -123,6 +123,8 @@ class Constraint(Model):
 
     protocol: str
     """Whose allocations are meant."""
+    resource: Resource | None = None
+    """Only of this resource; none = of each that the protocol's workloads have."""
     max_share: Ratio | None = None
     """Of the selected nodes' allocated amount of that protocol's resource."""
     min_total: Quantity | None = None
@@ -131,6 +133,12 @@ class Constraint(Model):
     """At most this much in all."""
     max_count: int | None = Field(default=None, ge=0)
     """At most so many workloads above their minimum."""
+    throughout: bool = False
+    """Also half way, when some nodes have changed and others have not; false = once a change is through."""
+
+    def counts(self, protocol: str, resource: str) -> bool:
+        """Whether it is about this protocol's allocations of this resource."""
+        return self.protocol == protocol and self.resource in {None, resource}
 
 
 class PolicySpec(Model):

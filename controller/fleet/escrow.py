@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -201,11 +201,13 @@ def _raise(replica: Replica, me: str, name: str, amount: int, writer: str) -> No
 # --- deciding ---------------------------------------------------------------------------------------------------------
 
 
-def gifts(replica: Replica, limit: Limit, me: str, now: Holding) -> dict[str, int]:
+def gifts(
+    replica: Replica, limit: Limit, me: str, now: Holding, among: Collection[str] | None = None
+) -> dict[str, int]:
     """Whom to give how many rights: what nobody holds or wants goes where it is wanted. Every member that knows the same works
-    out the same table, and hands over its own part of it.
+    out the same table, and hands over its own part of it. `among`: who can be heard, and so can use it.
     """
-    told = holdings(replica, limit)
+    told = {agent: it for agent, it in holdings(replica, limit).items() if among is None or agent in among}
     told[me] = now
     spare: dict[str, int] = {}
     lack: dict[str, int] = {}
@@ -215,9 +217,11 @@ def gifts(replica: Replica, limit: Limit, me: str, now: Holding) -> dict[str, in
     return _matched(spare, lack).get(me, {}) if limit.most is not None else {}
 
 
-def burdens(replica: Replica, limit: Limit, me: str, now: Holding) -> dict[str, int]:
+def burdens(
+    replica: Replica, limit: Limit, me: str, now: Holding, among: Collection[str] | None = None
+) -> dict[str, int]:
     """Whose duties to take over, and how much of them: of those who would like to hold less than they owe."""
-    told = holdings(replica, limit)
+    told = {agent: it for agent, it in holdings(replica, limit).items() if among is None or agent in among}
     told[me] = now
     spare: dict[str, int] = {}
     lack: dict[str, int] = {}

@@ -57,6 +57,25 @@ def _in_use(reading: Reading, resource: str, current: float) -> float:
     return current if used is None else used
 
 
+def is_lasting(workload: WorkloadState, *, grows: bool) -> bool:
+    """Whether a move of it cannot be taken back, so that the fleet may let only some of them be under way at a time: it grows
+    what stays in use once it is used (the same that `floor_of` lets nobody take back), or a person has to sign it, whichever
+    way it goes.
+    """
+    if workload.driver in SIGNED:
+        return True
+    if not grows or workload.allocation is None:
+        return False
+    if workload.traits.irreversible or workload.traits.curve is CurveKind.FILL:
+        return True
+    readings = (workload.reading, workload.last_good)
+    return any(each is not None and workload.allocation.resource in each.irreversible for each in readings)
+
+
+SIGNED: Final = frozenset({"handout"})
+"""Drivers whose changes orcha cannot take back by itself (Driver.reversible)."""
+
+
 def reach(workload: WorkloadState, node: NodeState, current: float, now: float, limits: Limits) -> tuple[float, float]:
     """The lowest and highest allocation that one program may lead to; always includes what it has now."""
     allocation = workload.allocation

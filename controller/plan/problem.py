@@ -15,7 +15,8 @@ import numpy as np
 
 from controller.estimate.cost import moving
 from controller.estimate.readings import Why, known_allocation
-from controller.plan.feasible import above_minimum
+from controller.plan.choices import Choice, Count, Row
+from controller.plan.constrained import constrain, permit
 from controller.plan.limits import SLACK, allowed, needs, reach
 from controller.plan.uses import Uses, uses_of
 from exporters.traits import CurveKind
@@ -25,89 +26,13 @@ if TYPE_CHECKING:
 
     from controller.estimate.curves import Line
     from controller.model import F64, Curve, NodeState, State, WorkloadState
-    from controller.policy import Constraint
 
+__all__ = ["NOTHING", "Built", "Choice", "Count", "Problem", "Row", "Segments", "build", "segments"]
 
 NOTHING: Final = 1e-12
 """Relative to the largest figure of a curve or of a problem: a gain below this is rounding noise."""
 _FEW: Final = 16
 """Workloads up to which each curve is read by itself."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """One workload: what it may be given, ascending, and what each would earn."""
-
-    key: str
-    node: str
-    protocol: str
-    resource: str
-    x: F64
-    """(k,) base units."""
-    y: F64
-    """(k,) USD per hour."""
-    at: int
-    """Index in x of what it has now."""
-    needs: Mapping[str, float]
-    """resource -> per base unit of x."""
-    cost: float
-    """USD that any move of it costs."""
-    horizon: float
-    """Seconds over which a move of it must pay."""
-    pinned: bool = False
-    """It keeps what it has, whatever it might gain: on hold, protected, changed by hand ..."""
-
-    @property
-    def current(self) -> float:
-        return float(self.x[self.at])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """Σ coefficient · x <= limit over some choices."""
-
-    name: str
-    """"rack-1 cpu", or "golem maxShare of cpu"."""
-    index: NDArray[np.intp]
-    """(j,) which choices, ascending."""
-    coefficient: F64
-    """(j,)."""
-    limit: float
-    place: tuple[str, str] | None = None
-    """(node, resource) whose capacity it is; None: a constraint over nodes."""
-
-    @property
-    def monotone(self) -> bool:
-        """Whether taking less never breaks it."""
-        return bool((self.coefficient >= 0).all())
-
-    def used(self, x: F64) -> float:
-        return float(self.coefficient @ x[self.index])
-
-    def holds(self, x: F64) -> bool:
-        """Up to what float64 may lose."""
-        terms = self.coefficient * x[self.index]
-        return bool(terms.sum() <= self.limit + SLACK * max(abs(self.limit), float(np.abs(terms).sum())))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Count:
-    """At most `limit` of some choices may have more than their least. No linear constraint: for solvers that read none
-    but rows it is kept by pinning (`kept_out`), which `released` undoes for those that read it.
-    """
-
-    name: str
-    """"golem maxCount of cpu #0"."""
-    index: NDArray[np.intp]
-    """(j,) which choices, ascending."""
-    least: F64
-    """(j,) base units; above it a choice counts."""
-    limit: int
-    kept_out: tuple[int, ...]
-    """Choices that are pinned for no other reason."""
-
-    def holds(self, x: F64) -> bool:
-        return int((x[self.index] > self.least).sum()) <= self.limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,7 +167,8 @@ def build(state: State, curves: Mapping[str, Curve | Line], pins: Mapping[str, W
         else:
             node, curve, pinned = nodes[workload.node], curves[workload.key], workload.key in pins
             choices.append(_choice(state, workload, node, curve, same, pinned=pinned))
-    choices, constraint_rows, counts = _constrain(state, workloads, choices)
+    choices = permit(state, workloads, choices)
+    choices, constraint_rows, counts = constrain(state, workloads, choices)
     rows = [*_capacity_rows(choices, use), *constraint_rows]
     return Built(Problem(tuple(choices), tuple(sorted(rows, key=lambda row: row.name)), tuple(counts)), left_out)
 
@@ -303,87 +229,3 @@ def _capacity_rows(choices: list[Choice], uses: Uses) -> list[Row]:
             Row(f"{node} {resource}", np.array(those, dtype=np.intp), np.array(each), max(limit, own), (node, resource))
         )
     return rows
-
-
-def _constrain(
-    state: State, workloads: list[WorkloadState], choices: list[Choice]
-) -> tuple[list[Choice], list[Row], list[Count]]:
-    """The policy's constraints as rows. One that is broken now may get no worse: undoing it is not earning."""
-    rows, counts = [], []
-    for number, constraint in enumerate(state.spec.constraints):
-        bound = sorted({c.resource for c in choices if c.protocol == constraint.protocol})
-        for resource in bound:
-            those = [w for w in workloads if w.allocation is not None and w.allocation.resource == resource]
-            held = {w.key: known_allocation(w) for w in those}
-            if any(amount is None for amount in held.values()):
-                choices = [_pin(c) if c.resource == resource else c for c in choices]
-                continue
-            if count := _count(
-                f"{constraint.protocol} maxCount of {resource} #{number}", constraint, those, held, choices
-            ):
-                counts.append(count)
-                choices = [_pin(c) if i in count.kept_out else c for i, c in enumerate(choices)]
-            rows += _constraint_rows(number, constraint, resource, those, held, choices)
-    return choices, rows, counts
-
-
-def _pin(choice: Choice) -> Choice:
-    return replace(choice, pinned=True)
-
-
-def _count(
-    name: str, constraint: Constraint, those: list[WorkloadState],
-    held: Mapping[str, float | None], choices: list[Choice],
-) -> Count | None:  # fmt: skip
-    """maxCount: with so many of the protocol above their minimum, those at it stay there. None: there is room for all."""
-    if constraint.max_count is None:
-        return None
-    mine = {w.key: w for w in those if w.protocol == constraint.protocol}
-    runs = {key: above_minimum(w, held[key] or 0.0) for key, w in mine.items()}
-    index = [i for i, choice in enumerate(choices) if choice.key in mine]
-    # the places that are left go to those whose first step earns most, so that no plan fills more than there are
-    idle = sorted(
-        (i for i in index if not runs[choices[i].key]), key=lambda i: (-_first_step(choices[i]), choices[i].key)
-    )
-    kept_out = [i for i in idle[max(0, constraint.max_count - sum(runs.values())) :] if not choices[i].pinned]
-    if not kept_out:
-        return None
-    running = sum(runs[choices[i].key] for i in index)
-    least = [it.min * (1 + SLACK) if (it := mine[choices[i].key].allocation) else 0.0 for i in index]
-    limit = max(running, constraint.max_count - (sum(runs.values()) - running))
-    return Count(name, np.array(index, dtype=np.intp), np.array(least), limit, tuple(sorted(kept_out)))
-
-
-def _first_step(choice: Choice) -> float:
-    """USD per hour of the next step up; of those that rest or cannot grow, none."""
-    if choice.pinned or choice.at + 1 == len(choice.x):
-        return -np.inf
-    return float(choice.y[choice.at + 1] - choice.y[choice.at])
-
-
-def _constraint_rows(
-    number: int, constraint: Constraint, resource: str,
-    those: list[WorkloadState], held: Mapping[str, float | None], choices: list[Choice],
-) -> list[Row]:  # fmt: skip
-    index = np.array([i for i, c in enumerate(choices) if c.resource == resource], dtype=np.intp)
-    own = np.array([choices[i].protocol == constraint.protocol for i in index])
-    current = np.array([choices[i].current for i in index])
-    planned = {choices[i].key for i in index}
-    fixed = [(w.protocol == constraint.protocol, held[w.key] or 0.0) for w in those if w.key not in planned]
-    fixed_own, fixed_all = sum(a for mine, a in fixed if mine), sum(a for _, a in fixed)
-    forms: list[tuple[str, F64, float]] = []
-    if (share := constraint.max_share) is not None:
-        forms.append(("maxShare", own - share, share * fixed_all - fixed_own))
-    if constraint.max_total is not None:
-        forms.append(("maxTotal", own.astype(float), constraint.max_total - fixed_own))
-    if constraint.min_total is not None:
-        forms.append(("minTotal", -own.astype(float), fixed_own - constraint.min_total))
-    return [
-        Row(
-            f"{constraint.protocol} {form} of {resource} #{number}",
-            index,
-            coefficient,
-            max(limit, float(coefficient @ current)),
-        )
-        for form, coefficient, limit in forms
-    ]

@@ -10,6 +10,7 @@ import pytest
 
 from controller import tables
 from controller.address import StoreError, StoreFenced, StoreFull
+from controller.consent import Consent
 from controller.model import Reason
 from controller.programs import Cause, Pause, Phase, ProgramState
 from controller.promises import Kind
@@ -259,6 +260,36 @@ async def test_what_passes_by_itself_only_lets_it_wait_and_then_it_begins(tmp_pa
         await house.turn()
         await house.work()
         assert house.states == ["applied"]
+
+
+async def test_others_may_have_it_wait_to_the_very_last_or_make_it_void(house):
+    waits, void = ["another site comes first"], [""]
+    house.desk.consent = Consent(lambda _: waits[0], lambda _: void[0])
+    await house.go()
+    assert (house.states, house.effects) == (["approved"], [])
+    assert house.newest.said == "waits: another site comes first"
+    waits[0] = ""
+    house.later(60)
+    await house.turn()
+    assert [each.state for each in house.desk.under_way()] == [RUNNING], "it counts before it is in the journal"
+    await house.work()
+    assert house.states == ["applied"]
+
+
+async def test_what_others_took_back_never_begins(house):
+    house.desk.consent = Consent(void=lambda _: "p-9 of north takes it back")
+    await house.go()
+    assert (house.states, house.newest.said) == (["superseded"], "void: p-9 of north takes it back")
+    assert house.effects == []
+
+
+async def test_what_a_person_wants_asks_the_others_too(house):
+    await house.go()
+    house.desk.consent = Consent(lambda _: "fleet limit cores")
+    await house.operations.rollback(house.newest.id, "anna")
+    await house.turn()
+    await house.work()
+    assert house.states == ["applied", "approved"]
 
 
 async def test_what_it_waits_for_is_shown_and_not_written_again_and_again(house):

@@ -8,6 +8,7 @@ import pytest
 
 from controller.guard import _groups, guard, guard_each
 from controller.model import Learned, Move, Plan, Reason, Verdict
+from controller.plan.limits import is_lasting
 from controller.plan.standing import stand
 from exporters.reading import Connection, Native
 from exporters.traits import CurveKind, Traits
@@ -315,6 +316,126 @@ def test_a_protocol_may_not_start_more_often_than_allowed():
     curves = CURVES | {"rack-1/idle": line("rack-1/idle", [0, 12], [0, 1])}
     verdict = judged(world, plan(move("rack-1/idle", 0.0, 1.0)), curves)["rack-1/idle"]
     assert (verdict.reason, "maxCount" in verdict.sentence) == (Reason.INFEASIBLE, True)
+
+
+def test_a_constraint_of_one_resource_asks_nothing_of_another():
+    spec = policy(constraints=[{"protocol": "golem", "resource": "storage", "maxTotal": 1}])
+    assert judged(a_world(spec))[GOLEM].allowed
+    spec = policy(constraints=[{"protocol": "golem", "resource": "cpu", "maxTotal": 7}])
+    assert judged(a_world(spec))[GOLEM].reason is Reason.INFEASIBLE
+
+
+def golems(constraint, *, idle=()):
+    """Golem on two nodes, where one's core is worth more than the other's."""
+    nodes = [worlds.node("n1", cpu=12), worlds.node("n2", cpu=12)]
+    those = [workload(f"{name}/golem", 6.0, always(6.0, full=True), protocol="golem") for name in ("n1", "n2")]
+    spec = policy(constraints=[{"protocol": "golem"} | constraint])
+    return state([*those, *idle], nodes, spec=spec)
+
+
+TRADED = {"n1/golem": line("n1/golem", [0, 12], [0.0, 0.4]), "n2/golem": line("n2/golem", [0, 12], [0.2, 0.0])}
+TRADE = plan(move("n2/golem", 6.0, 4.0, 0.0333), move("n1/golem", 6.0, 8.0, 0.0667))
+"""One is better off with less, the other with more."""
+
+
+@pytest.mark.parametrize(("constraint", "refused"), [({"maxTotal": 12}, "n1/golem"), ({"minTotal": 12}, "n2/golem")])
+def test_what_must_hold_throughout_counts_nothing_as_done_that_another_node_may_not_have_done_yet(constraint, refused):
+    """Nodes change beside one another, in any order."""
+    assert all(verdict.allowed for verdict in judged(golems(constraint), TRADE, TRADED).values())
+    found = judged(golems(constraint | {"throughout": True}), TRADE, TRADED)
+    assert [key for key, verdict in found.items() if not verdict.allowed] == [refused]
+    assert found[refused].reason is Reason.INFEASIBLE
+    assert found[refused].sentence.endswith("would be broken by 2 half way")
+
+
+def test_a_share_that_holds_throughout_is_as_large_as_it_may_be_half_way():
+    other = workload("n1/other", 4.0, always(4.0, full=True))
+    curves = TRADED | {"n1/other": line("n1/other", [0, 12], [0.0, 0.1])}
+    for throughout in (False, True):
+        world = golems({"maxShare": 0.75, "throughout": throughout}, idle=[other])
+        assert judged(world, TRADE, curves)["n1/golem"].allowed is not throughout
+
+
+def test_a_count_that_holds_throughout_has_no_place_before_another_has_left_it():
+    idle = workload("n3/golem", 0.0, always(0.0), protocol="golem", used=0.0)
+    curves = TRADED | {"n3/golem": line("n3/golem", [0, 12], [0.0, 2.0])}
+    swap = plan(move("n2/golem", 6.0, 0.0, 0.1), move("n3/golem", 0.0, 1.0, 0.1667))
+    for throughout in (False, True):
+        limit = {"protocol": "golem", "maxCount": 2, "throughout": throughout}
+        world = golems({}, idle=[idle])
+        nodes = (*world.nodes, worlds.node("n3", cpu=12))
+        world = worlds.changed(world, nodes=nodes, spec=policy(maxStepPercent=50, constraints=[limit]))
+        assert judged(world, swap, curves)["n3/golem"].allowed is not throughout
+
+
+def test_one_constraint_that_is_broken_hides_no_other_of_the_same_kind():
+    broken = [{"protocol": "golem", "maxTotal": 1}, {"protocol": "golem", "maxTotal": 6, "throughout": True}]
+    assert judged(a_world(policy(constraints=broken)))[GOLEM].reason is Reason.INFEASIBLE
+    trade = plan(move(GOLEM, 6.0, 5.0, 0.0167))
+    curves = CURVES | {GOLEM: line(GOLEM, [0, 6, 12], [0.3, 0.2, 0.1])}
+    assert judged(a_world(policy(constraints=broken)), trade, curves)[GOLEM].allowed
+
+
+# --- what cannot be taken back
+
+ROOM = Traits(curve=CurveKind.DEMAND, resource="cpu", irreversible=True)
+
+
+def rooms(permits, **more):
+    nodes = [worlds.node("n1", cpu=12), worlds.node("n2", cpu=12)]
+    those = [workload(f"{name}/golem", 6.0, always(6.0, full=True), traits=ROOM, **more) for name in ("n1", "n2")]
+    return state(those, nodes, spec=policy(), permits=permits)
+
+
+ROOMS = {
+    "n1/golem": line("n1/golem", [0, 12], [0.0, 0.4]),
+    "n2/golem": line("n2/golem", [0, 12], [0.0, 0.1]),
+}
+GROWTH = plan(move("n1/golem", 6.0, 8.0, 0.0667), move("n2/golem", 6.0, 8.0, 0.0167))
+
+
+@pytest.mark.parametrize(("permits", "allowed"), [(None, 2), (2, 2), (1, 1), (0, 0)])
+def test_of_moves_that_cannot_be_taken_back_only_so_many_begin_those_that_earn_most(permits, allowed):
+    found = judged(rooms(permits), GROWTH, ROOMS)
+    assert [found[key].allowed for key in ("n1/golem", "n2/golem")] == [allowed > 0, allowed > 1]
+    for verdict in found.values():
+        if not verdict.allowed:
+            assert verdict.reason is Reason.INFEASIBLE
+            assert f"(irreversibleAtOnce) lets {permits} begin here now" in verdict.sentence
+
+
+IN_USE = worlds.changed(reading(GOLEM, 6.0), irreversible={"cpu": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("facts", "grows", "shrinks"),
+    [
+        ({}, False, False),
+        ({"traits": ROOM}, True, False),
+        ({"traits": worlds.FILL}, True, False),
+        ({"reading": IN_USE}, True, False),
+        ({"reading": None, "last_good": IN_USE}, True, False),
+        ({"driver": "handout"}, True, True),
+        ({"traits": ROOM, "allocation": None}, False, False),
+    ],
+    ids=["most", "by its protocol", "filled", "as it says", "as it said", "signed", "watched only"],
+)
+def test_which_moves_cannot_be_taken_back(facts, grows, shrinks):
+    found = worlds.changed(workload(GOLEM, 6.0), **facts)
+    assert (is_lasting(found, grows=True), is_lasting(found, grows=False)) == (grows, shrinks)
+
+
+def test_who_makes_room_for_one_that_may_not_begin_stays():
+    world = worlds.changed(a_world(golem={"traits": ROOM}), permits=0)
+    found = judged(world)
+    assert (found[GOLEM].reason, found[AKASH].reason) == (Reason.INFEASIBLE, Reason.COMPANION_REFUSED)
+
+
+def test_what_is_only_shown_takes_no_permit():
+    world = rooms(1)
+    shown = worlds.changed(world.workloads[0], mode="Suggest")
+    found = judged(worlds.changed(world, workloads=(shown, world.workloads[1])), GROWTH, ROOMS)
+    assert (found["n1/golem"].reason, found["n2/golem"].allowed) == (Reason.MODE_SUGGEST, True)
 
 
 # --- failing sources

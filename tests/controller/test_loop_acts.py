@@ -9,6 +9,7 @@ import pytest
 
 from controller.address import StoreRefused
 from controller.desk import Desk
+from controller.fleet.manifest import Fleet as FleetManifest
 from controller.grounds import World
 from controller.journal import Journal
 from controller.model import Reason
@@ -312,3 +313,99 @@ async def test_what_followed_a_suggestion_in_approve_makes_the_program_void_and_
     [program] = rig.desk.programs()
     assert program.said.startswith("void: Stale")
     assert replace(program).steps == program.steps
+
+
+class Fleet:
+    """What a site does for the loop (controller/fleet/site.py)."""
+
+    def __init__(self, rig):
+        self.rig, self.fails, self.turns, self.specs, self.bound = rig, "", [], [], []
+
+    def bind(self, state, held, programs):
+        self.bound.append(dict(held))
+        return replace(state, permits=7)
+
+    async def turn(self, held, programs, decisions, *, sure):
+        if self.fails:
+            raise StoreRefused(self.fails)
+        pasts = [any(w.blocks is not None for w in each.state.workloads) for each in decisions]
+        self.turns.append((dict(held), [each.state.value for each in programs], pasts, sure))
+
+    def asked(self, program, look):
+        self.specs.append((program.id, look))
+        return ""
+
+    def void(self, program):
+        return ""
+
+    def replace(self, spec):
+        self.specs.append(spec)
+
+
+async def test_the_fleet_is_told_before_anything_begins_and_asked_at_the_last_moment(store):
+    rig = Acting(store)
+    fleet = Fleet(rig)
+    rig.loop.join(fleet)
+    await rig.pass_by(6)
+    await rig.turns(1)
+    held, states, pasts, sure = fleet.turns[0]
+    assert ({key: each.most for key, each in held.items()}, states) == ({BUSY: 4.0, IDLE: 4.0}, ["approved"])
+    assert (pasts, sure) == ([True], True), "a new plan comes with all that it was made from"
+    [program] = rig.desk.programs()
+    asked, look = fleet.specs[0]
+    assert (asked, [each.id for each in look.programs]) == (program.id, [program.id])
+    assert rig.decision.state.permits == 7
+    assert rig.states == ["applied"]
+    await rig.loop.turn()
+    assert fleet.turns[-1][2] == [False]
+    assert rig.loop.holdings().held[BUSY].least <= 6.0 <= rig.loop.holdings().held[BUSY].most
+    await rig.desk.close()
+
+
+async def test_while_the_fleet_cannot_be_told_nothing_begins(store):
+    rig = Acting(store)
+    fleet = Fleet(rig)
+    rig.loop.join(fleet)
+    fleet.fails = "the disk is full"
+    await rig.pass_by(6)
+    await rig.turns(2)
+    assert (rig.states, rig.source.has) == (["approved"], {"busy": 4.0, "idle": 4.0})
+    fleet.fails = ""
+    await rig.turns(2)
+    assert rig.states == ["applied"]
+    await rig.desk.close()
+
+
+async def test_who_is_not_the_writer_any_more_tells_the_fleet_nothing(store):
+    rig = Acting(store)
+    fleet = Fleet(rig)
+    rig.loop.join(fleet)
+    await rig.pass_by(1 / 60)
+    await rig.loop.turn()
+    before = len(fleet.turns)
+    rig.desk.lost.set()
+    await rig.loop.turn()
+    assert len(fleet.turns) == before
+
+
+async def test_what_the_journal_does_not_tell_is_not_given_away(store):
+    rig = Acting(store)
+    fleet = Fleet(rig)
+    rig.loop.join(fleet)
+    await rig.pass_by(1 / 60)
+    await rig.loop.turn()
+    rig.desk.unreadable = "program p-1 was written by another version"
+    await rig.loop.turn()
+    assert [sure for *_, sure in fleet.turns] == [True, False]
+
+
+async def test_new_limits_of_the_fleet_reach_its_site(store):
+    rig = Acting(store)
+    fleet = Fleet(rig)
+    rig.loop.join(fleet)
+    document = {
+        "apiVersion": "orcha.dev/v1alpha1", "kind": "Fleet", "metadata": {"name": "all"}, "spec": {"sites": ["a"]},
+    }  # fmt: skip
+    found = FleetManifest.model_validate(document)
+    rig.loop.replace(replace(rig.loop.manifests, fleet=found))
+    assert fleet.specs == [found.spec]

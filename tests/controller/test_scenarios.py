@@ -284,6 +284,18 @@ def test_what_one_node_gives_up_lets_another_grow_under_a_fleet_wide_total():
     assert all(v.allowed for v in found.verdicts), [v.sentence for v in found.verdicts]
 
 
+def test_throughout_a_plan_goes_as_far_as_there_is_room_while_others_still_hold_theirs():
+    """As above, but half way both may hold it: with no room at all nothing moves, with one core one does, and so on."""
+    idle = workload("rack-1/golem", 6.0, always(2.0, levels=[0, 2, 6]), protocol="golem", used=2.0)
+    full = workload("rack-0/golem", 6.0, always(6.0, full=True), protocol="golem")
+    nodes = [worlds.node("rack-0", cpu=20), worlds.node("rack-1", cpu=12)]
+    for most, grows in ((12, 6.0), (13, 7.0), (14, 8.0)):
+        spec = policy(constraints=[{"protocol": "golem", "maxTotal": most, "throughout": True}])
+        found = decide(state([full, idle], nodes, spec=spec))
+        assert found.plan.targets["rack-0/golem"] == grows
+        assert all(v.allowed for v in found.verdicts), [v.sentence for v in found.verdicts]
+
+
 def test_the_places_under_a_max_count_go_to_those_that_earn_most():
     def off(key, price):
         read = reading(key, 0.0, used=0.0, price_usd_per_unit_hour={"cpu": price}, protocol="golem")

@@ -141,3 +141,84 @@ def test_a_small_excess_of_float_arithmetic_is_none():
     third = 12 / 3
     world = state([workload(f"rack-1/w{i}", third + 1e-12, always(1.0)) for i in range(3)])
     assert built(world).left_out == {}
+
+
+# --- what must hold throughout, and what cannot be taken back
+
+
+def three(constraint, *, held=(6.0, 4.0, 0.0), **facts):
+    """Golem on three nodes."""
+    those = [workload(f"n{i}/golem", has, always(1.0), protocol="golem", used=has) for i, has in enumerate(held)]
+    spec = policy(maxStepPercent=50, constraints=[{"protocol": "golem", "throughout": True} | constraint])
+    nodes = [worlds.node(f"n{i}", cpu=12) for i in range(len(held))]
+    return state(those, nodes, spec=spec if constraint else policy(maxStepPercent=50), **facts)
+
+
+def spans(world, **more):
+    return {c.key[:2]: (c.x[0], c.x[-1], c.current) for c in built(world, **more).problem.choices}
+
+
+def test_throughout_nobody_by_itself_takes_more_than_there_is_room_for():
+    world = three({"maxTotal": 11})
+    assert {key: most for key, (_, most, _) in spans(world).items()} == {"n0": 7.0, "n1": 5.0, "n2": 1.0}
+    row = rows(world)["golem maxTotal of cpu #0"]
+    assert (row.coefficient.tolist(), row.limit) == ([1.0, 1.0, 1.0], 11.0)
+
+
+def test_throughout_nobody_by_itself_gives_up_more_than_there_is_to_spare():
+    world = three({"minTotal": 8})
+    assert {key: least for key, (least, *_) in spans(world).items()} == {"n0": 4.0, "n1": 2.0, "n2": 0.0}
+    assert rows(world)["golem minTotal of cpu #0"].limit == -8.0
+
+
+def test_throughout_one_that_is_broken_lets_nobody_grow_and_all_shrink():
+    found = spans(three({"maxTotal": 3}))
+    assert all(most == has for _, most, has in found.values())
+    assert found["n0"][0] == 0.0
+
+
+def test_throughout_a_place_is_free_only_where_nobody_runs():
+    assert [c.key[:2] for c in built(three({"maxCount": 2})).problem.choices if c.pinned] == ["n2"]
+    assert [c.key[:2] for c in built(three({"maxCount": 3})).problem.choices if c.pinned] == []
+
+
+def test_throughout_who_is_unknown_may_hold_all_that_it_may_ever_have():
+    world = three({"maxTotal": 23})
+    dumb = worlds.changed(worlds.reading("n2/golem", 0.0), allocated={})
+    silent = workload("n2/golem", 0.0, read=dumb, protocol="golem")
+    world = worlds.changed(world, workloads=(*world.workloads[:2], silent))
+    found = spans(world, without=["n2/golem"])
+    assert {key: most for key, (_, most, _) in found.items()} == {"n0": 7.0, "n1": 5.0}
+
+
+def test_a_constraint_of_another_resource_is_no_row():
+    assert "golem maxTotal of cpu #0" not in rows(three({"maxTotal": 3, "resource": "storage"}))
+    assert "golem maxTotal of cpu #0" in rows(three({"maxTotal": 3, "resource": "cpu"}))
+
+
+def lasting(permits, **more):
+    traits = worlds.changed(worlds.DEMAND, irreversible=True)
+    world = three({}, permits=permits)
+    return worlds.changed(world, workloads=tuple(worlds.changed(w, traits=traits, **more) for w in world.workloads))
+
+
+def gains(world):
+    curves = {f"n{i}/golem": line(f"n{i}/golem", [0, 12], [0, worth]) for i, worth in enumerate([1.0, 3.0, 2.0])}
+    return {c.key[:2]: (c.x[-1] > c.current, c.pinned) for c in build(world, curves, {}).problem.choices}
+
+
+@pytest.mark.parametrize(
+    ("permits", "grow"), [(None, "n0 n1 n2"), (2, "n1 n2"), (1, "n1"), (0, "")], ids=["any", "two", "one", "none"]
+)
+def test_only_those_that_might_gain_most_may_grow_what_cannot_be_taken_back(permits, grow):
+    found = gains(lasting(permits))
+    assert " ".join(key for key, (grows, _) in found.items() if grows) == grow
+    assert not any(pinned for _, pinned in found.values()), "all may shrink"
+
+
+def test_what_a_person_has_to_sign_does_not_move_at_all_without_a_permit():
+    assert [pinned for _, pinned in gains(lasting(1, driver="handout")).values()] == [True, False, True]
+
+
+def test_what_is_only_shown_is_planned_without_a_permit():
+    assert all(grows for grows, _ in gains(lasting(0, mode="Suggest")).values())
