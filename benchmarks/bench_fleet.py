@@ -1,7 +1,10 @@
-"""The fleet: how long a program takes to saturate and a large state to merge, and how many messages convergence costs."""
+"""The fleet: how long a program takes to saturate and a large state to merge, what nine agents in one process take, and how many
+messages convergence costs.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import subprocess
@@ -22,6 +25,8 @@ from tests.controller.fleet.simulated import Faults, Fleet
 
 SATURATE_MS = 50.0
 MERGE_S, MERGE_MB = 2.0, 500.0
+START_MS, SYNC_MS, ASKED_MS, LIVING_MB, MESSAGES = 500.0, 500.0, 100.0, 200.0, 1000.0
+"""Of nine agents in one process."""
 
 
 def chain(moves: int) -> Term:
@@ -68,6 +73,29 @@ def merging(report: Report, count: int) -> None:
     report.figures["merge"] = {"terms": count, "seconds": seconds, "megabytes": megabytes}
 
 
+def living(report: Report, terms: int, rounds: int) -> None:
+    """Nine agents in one process, over a switchboard, with a state on a disk."""
+    script = str(Path(__file__).with_name("_fleet_living.py"))
+    argv = [sys.executable, script, str(terms), str(rounds)]
+    found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    slowest = max(found["start_ms"])
+    detail = f"{slowest:.0f} ms of {START_MS:.0f}, the slowest of nine, with {found['terms']} terms on its disk"
+    report.add("starting an agent, over the aim", slowest / START_MS, 1.0, detail=detail)
+    whole, libraries = found["whole_mb"], found["libraries_mb"]
+    detail = f"{whole:.0f} MB of {LIVING_MB:.0f}, {libraries:.0f} of them libraries"
+    report.add("memory of nine agents, over the aim", whole / LIVING_MB, 1.0, detail=detail)
+    best = min(found["sync_ms"])
+    detail = f"{best:.0f} ms of {SYNC_MS:.0f} until nine know of 90 new terms, each saved nine times"
+    report.add("a sync round, over the aim", best / SYNC_MS, 1.0, detail=detail)
+    rate = found["messages_per_s"]
+    detail = f"{rate:.0f}/s in memory with a disk beneath; over NATS: bench_fleet_nats.py"
+    report.add("messages a second, over the aim over NATS", rate / MESSAGES, detail=detail)
+    for path, taken in found["asked_ms"].items():
+        p95 = sorted(taken)[int(len(taken) * 0.95)]
+        report.add(f"{path}, over the aim", p95 / ASKED_MS, 1.0, detail=f"p95 {p95:.1f} ms of {ASKED_MS:.0f}")
+    report.figures["living"] = found
+
+
 def random_graph(size: int, seed: int) -> Topology:
     """A connected graph of about two edges an agent: a random tree, and as many edges again."""
     chance = random.Random(seed)
@@ -110,6 +138,7 @@ def main() -> None:
     report = Report("fleet")
     saturation(report, 3 if options.quick else 10)
     merging(report, 10_000 if options.quick else 100_000)
+    living(report, 90 if options.quick else 900, 3 if options.quick else 5)
     for graph in (sierpinski(2), sierpinski(3), *(() if options.quick else (sierpinski(4), random_graph(100, 1)))):
         for loss in (0.0, 0.3):
             convergence(report, graph, 1, loss)

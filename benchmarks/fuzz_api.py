@@ -18,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks._report import Report, arguments, finish
 from tests.controller.api import desk
+from tests.controller.api.fleets import AGENTS, some_face
 from tests.controller.api.fuzzing import fuzz, serving
 
 REQUESTS = 10_000
-OPERATIONS_WITH_PARAMETERS = 14
+OPERATIONS_WITH_PARAMETERS = 18
 
 
 def main() -> None:
@@ -32,11 +33,10 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         manifests = desk.read_manifests(Path(folder))
-        faces = desk.faces(operations=desk.Desk(*programs), manifests=lambda: manifests)
+        faces = desk.faces(operations=desk.Desk(*programs), manifests=lambda: manifests, fleet=some_face())
         with serving(faces) as address:
-            found = fuzz(
-                address, wanted // OPERATIONS_WITH_PARAMETERS + 2, [each.id for each in programs], derandomize=False
-            )
+            ids = [*(each.id for each in programs), *AGENTS]
+            found = fuzz(address, wanted // OPERATIONS_WITH_PARAMETERS + 2, ids, derandomize=False)
     took = time.monotonic() - began
     report = Report("made-up requests to the API")
     statuses = ", ".join(f"{status}: {count}" for status, count in sorted(found.statuses.items()))

@@ -20,6 +20,7 @@ from controller.commands.completion import completion, prepare
 from controller.commands.doctor import doctor
 from controller.commands.explain import explain
 from controller.commands.export import export
+from controller.commands.fleet import fleet
 from controller.commands.history import history
 from controller.commands.init import init
 from controller.commands.options import (
@@ -113,13 +114,14 @@ def run(
     state: StateUrl = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="For whom the log is.")] = None,
     source: Source = None,
+    site: Annotated[str | None, typer.Option(help="Which site of the Fleet this is; default: ORCHA_SITE.")] = None,
 ) -> None:
     """Watch the nodes, plan, and do what the policies allow: show (Suggest), ask (Approve), or act (Auto)."""
     from controller.serve import Options, serve
 
     found = manifests_of(manifests)
     named = None if source is None else source.value
-    options = Options(tuple(manifests), listen, state, log_format.value if log_format else None, named)
+    options = Options(tuple(manifests), listen, state, log_format.value if log_format else None, named, site)
     finish(serve(found, options, discover()))
 
 
@@ -144,6 +146,7 @@ app.command()(backtest)
 app.command()(explain)
 app.command()(whatif)
 app.add_typer(programs, name="programs")
+app.add_typer(fleet, name="fleet")
 app.command()(pause)
 app.command()(resume)
 app.command()(release)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import os
 import random
-import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,12 +24,17 @@ from controller.backfill import Backfill
 from controller.desk import Desk
 from controller.ending import Ending
 from controller.equipping import HANDOUTS, Equipment
+from controller.fleet.manifest import Fleet
+from controller.fleet.shown import FleetFace
+from controller.fleet.site import Site
 from controller.grounds import World
 from controller.history import History
 from controller.journal import Journal
 from controller.leader import Leader, elect
+from controller.listening import address_of, listen_address, listening
 from controller.loop import Reconciler
 from controller.manifests import Manifests, load
+from controller.membership import changed, joined
 from controller.observe.chosen import NotChosen, for_the_loop, source_of
 from controller.observe.embedded import Embedded
 from controller.observe.prometheus import FromPrometheus
@@ -39,6 +42,7 @@ from controller.observe.promql import blocked
 from controller.once import CouldNot, state_url
 from controller.operations import Operations
 from controller.programs import Program, Record
+from controller.report.fleet import FleetMetrics
 from controller.report.metrics import ControllerMetrics
 from controller.rows import Event
 from controller.samples import Kept
@@ -54,12 +58,10 @@ from exporters.poller import open_client
 from exporters.room import allow_many
 from exporters.server import metrics_response
 from exporters.session import HttpSession
-from exporters.settings import needing_a_restart, read_listen
+from exporters.settings import needing_a_restart
 from exporters.watching import changes
 
 log = structlog.get_logger("orcha")
-CLOSING = 0.5
-"""Seconds that open connections may take at the end."""
 PATIENCE = 2.0
 """Seconds that a write waits for another program's lock. The next turn tries again; the end must not wait much longer."""
 READY_AFTER = 30.0
@@ -74,6 +76,8 @@ class Options:
     state: str | None = None
     log_format: Format | None = None
     source: str | None = None
+    site: str | None = None
+    """Which of the fleet's sites this is."""
 
 
 @dataclass
@@ -120,6 +124,7 @@ class Controller:
             found, for_the_loop(source), self.history, store, self.metrics, self.clock, ask_block=self._ask_block, rng=random.Random()
         )  # fmt: skip
         self.leader, self.stream = leader, Stream()
+        self.fleet: FleetFace | None = None
         self.metrics.acting.leads(leader)
         self.loop.audience = self.stream
         self.world = World(source, self._equipment().driver, holds=lambda: leader.holds)
@@ -132,6 +137,12 @@ class Controller:
         source.brought = self.world.brought
         self.desk.declare(found.policies)
         self.operations = Operations(self.desk, self.loop.outcomes, self.clock, store.note_event)
+
+    def join(self, fleet: Fleet, site: Site) -> None:
+        """Belong to a fleet; before the first turn."""
+        self.loop.join(site)
+        self.fleet = FleetFace(fleet.name, fleet.spec, (site.agent,), site)
+        FleetMetrics(self.fleet, self.clock, self.metrics.registry).hear(site.agent)
 
     def _equipment(self) -> Equipment:
         """Drivers, as the manifests in force ask for them. Beside the state lies what a person has to sign."""
@@ -212,6 +223,8 @@ class Controller:
             log.warning(str(warning))
         if later := needing_a_restart(self.loop.manifests.settings.spec, found.settings.spec):
             log.warning("some Settings take effect at the next start only", fields=later)
+        if later := changed(self.loop.manifests.fleet, found.fleet):
+            log.warning("some of the Fleet takes effect at the next start only", fields=later)
         self.source.replace(found.nodes, found.settings.spec.prices)
         self.world.declare(found.nodes)
         self.history.keep(Kept.of(workload) for workload in self.source.workloads)
@@ -252,7 +265,10 @@ async def opened(
             client = await stack.enter_async_context(open_client())
             source = source_of(found.nodes, found.settings.spec, collectors, client, clock, options.source)
             stack.push_async_callback(source.close)
+            site = await stack.enter_async_context(joined(found.fleet, options.site, store, clock))
             controller = Controller(found, options, collectors, source, store, client, leader)
+            if site is not None and found.fleet is not None:
+                controller.join(found.fleet, site)
             await controller.history.restore(store, clock.time())
             stack.push_async_callback(controller.desk.close)
         except (StoreError, NotChosen) as exc:
@@ -276,7 +292,8 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
     """Run until SIGTERM or Ctrl-C. Raises CouldNot where it cannot start."""
     configure(options.log_format or found.settings.spec.log_format)
     allow_many()
-    host, port = _listen_address(options.listen or found.settings.spec.listen)
+    where = options.listen or found.settings.spec.listen
+    host, port = listen_address(where, "--listen, or Settings spec.listen")
     ending = Ending()
     ending.hear()
     leader = elect(found.settings.spec.lease, SystemClock(), STEP_TIMEOUT)
@@ -291,7 +308,7 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
             return
         losing.also(controller.desk.lost)
         collect_seldom()
-        runner = await _listening(controller, host, port)
+        runner = await listening(application(_faces(controller), host), host, port)
         _greet(controller, found, runner)
         beside = [asyncio.create_task(each) for each in (controller.watch(), controller.recall())]
         controller.source.start()
@@ -306,13 +323,6 @@ async def serve(found: Manifests, options: Options, collectors: Mapping[str, Col
             await _finish(controller, runner, ending, losing.why)
 
 
-def _listen_address(text: str) -> tuple[str, int]:
-    try:
-        return read_listen(text)
-    except ValueError as exc:
-        raise CouldNot(f"{exc} (--listen, or Settings spec.listen)") from exc
-
-
 def _greet(controller: Controller, found: Manifests, runner: web.AppRunner) -> None:
     """The first lines of the log: what was odd, what it does, and where it can be seen."""
     for warning in found.warnings:
@@ -321,22 +331,20 @@ def _greet(controller: Controller, found: Manifests, runner: web.AppRunner) -> N
         log.warning(
             "no Node is declared, so there is nothing to watch", paths=[str(path) for path in controller.options.paths]
         )
-    host, port = runner.addresses[0][:2]
     acting = [policy.name for policy in found.policies if policy.spec.mode in {"Approve", "Auto"}]
     log.info(
         "orcha watches, plans and acts" if acting else "orcha watches, plans and shows; it changes nothing on any node",
-        address=f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/",
+        address=address_of(runner),
         nodes=len(found.nodes), workloads=len(controller.source.watched), state=controller.store.name,
         **({"acts_for": acting} if acting else {}),
     )  # fmt: skip
 
 
-async def _listening(controller: Controller, host: str, port: int) -> web.AppRunner:
-    """Serve; raises CouldNot where nobody can listen there."""
+def _faces(controller: Controller) -> Faces:
     spec = controller.loop.manifests.settings.spec
     links = {"Prometheus": spec.prometheus_url, "Alertmanager": spec.alertmanager_url, "Grafana": spec.grafana_url}
     files = spec.api.token_files
-    faces = Faces(
+    return Faces(
         view=controller.view,
         metrics=partial(_metrics, controller),
         ready=controller.ready,
@@ -349,30 +357,8 @@ async def _listening(controller: Controller, host: str, port: int) -> web.AppRun
         archive=controller.store,
         operations=controller.operations,
         stream=controller.stream,
+        fleet=controller.fleet,
     )
-    runner = web.AppRunner(application(faces, host), access_log=None, shutdown_timeout=CLOSING)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host or None, port).start()
-    except OSError as exc:
-        await runner.cleanup()
-        why, remedy = _why(exc)
-        raise CouldNot(f"cannot listen on {host}:{port} ({why}); {remedy} with --listen") from exc
-    return runner
-
-
-def _why(exc: OSError) -> tuple[str, str]:
-    """What stands in the way of listening, and what to do about it. asyncio packs the system's words into its own."""
-    if isinstance(exc, socket.gaierror):
-        return "this host name is not known here", "write an address of this machine, such as 127.0.0.1,"
-    match exc.errno:
-        case errno.EADDRINUSE:
-            return "something listens there already", "end it, or choose another"
-        case errno.EADDRNOTAVAIL:
-            return "this machine has no such address", "choose one of its own, or 0.0.0.0 for all of them,"
-        case errno.EACCES | errno.EPERM:
-            return "orcha's user may not listen there", "choose a port above 1023"
-    return exc.strerror or str(exc), "choose another"
 
 
 async def _metrics(controller: Controller, request: web.Request) -> web.StreamResponse:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from controller.api.acting import Acting, is_ours, may_change, noted, read_body
 from controller.api.asked import Asked, Word
 from controller.api.faces import Faces
+from controller.api.fleet import FleetActing, FleetLooking
 from controller.api.page import POLICY, landing_page
 from controller.api.problems import Refusal, in_one_shape, refused_by
 from controller.api.reading import Looking
@@ -37,14 +38,15 @@ FILES: Final = {"page.css": "text/css", "page.js": "text/javascript"}
 def application(faces: Faces, host: str) -> web.Application:
     """The application for one address to listen on."""
     shown = Shown(faces)
-    looking, acting = Looking(faces, shown), Acting(faces)
+    looking, acting = (Looking(faces, shown), FleetLooking(faces)), (Acting(faces), FleetActing(faces))
     app = web.Application(middlewares=[hardened, in_one_shape, guard_of(host, faces.tokens)], client_max_size=MOST_BODY)
     plain = {"/": _landing(faces, shown), "/metrics": faces.metrics, "/healthz": _healthz, "/readyz": _readyz(faces)}
     plain |= {f"/{name}": _file(name, kind) for name, kind in FILES.items()}
     app.add_routes([web.get(path, handler) for path, handler in plain.items()])
     for operation in OPERATIONS:
         rooms = acting if operation.method == "POST" else looking
-        handler = (_changes if operation.method == "POST" else _looks)(operation, getattr(rooms, operation.name))
+        does = next(getattr(room, operation.name) for room in rooms if hasattr(room, operation.name))
+        handler = (_changes if operation.method == "POST" else _looks)(operation, does)
         app.router.add_route(operation.method, ROOT + operation.path, handler)
         if operation.method == "GET" and operation.name != "stream":
             app.router.add_route("HEAD", ROOT + operation.path, handler)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from controller.fleet.shown_agent import MOST_CURSOR
 from controller.programs import ProgramState
 from exporters.quantity import parse_duration
 
@@ -85,6 +86,8 @@ Moment = Annotated[
 ]
 Name = Annotated[str, Field(pattern=rf"^{_NAME}$", examples=["rack-1"])]
 Key = Annotated[str, Field(pattern=rf"^{_NAME}/{_NAME}$", examples=["rack-1/golem"])]
+After = Annotated[str, Field(pattern=r"^[!-~]+( [!-~]+)?$", max_length=MOST_CURSOR, examples=["limit cpu"])]
+"""Ids, or names with what is no plain letter written as in addresses."""
 
 
 PRINTABLE: Final = (
@@ -173,6 +176,30 @@ class Events(Asked):
 class History(Events):
     policy: Name | None = None
     """Of one policy."""
+
+
+class Limited(Asked):
+    limit: int = Field(default=100, ge=1, le=MOST)
+    """How many at most."""
+
+
+class AgentState(Limited):
+    part: Literal["terms", "equalities", "counters", "registers"] = "terms"
+    """Which of the things that agents share."""
+    after: After | None = None
+    """Go on after this one: `next` of the answer before."""
+
+
+class AgentEGraph(Limited):
+    after: After | None = None
+    """Go on after this class: `next` of the answer before."""
+
+
+class AgentMessages(Limited):
+    kind: Literal["heartbeat", "sync", "state", "ack"] | None = None
+    """Of one kind."""
+    before: Moment | None = None
+    """Only what came before this time: `next` of the answer before."""
 
 
 class Streamed(Asked):

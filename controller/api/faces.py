@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from controller.api.operations import Archive, NoPast, OnlyShows, Operations
 from controller.api.stream import Stream
+from controller.fleet.shown import FleetFace
 from controller.manifests import Manifests
 from controller.observe import Observation
 from exporters.doors import Handler, Tokens
@@ -52,3 +53,5 @@ class Faces:
     """The Desk."""
     stream: Stream = field(default_factory=Stream)
     """Published to by whoever wires the loop and the Desk."""
+    fleet: FleetFace | None = None
+    """None: this controller stands alone."""

@@ -28,6 +28,7 @@ def in_force(manifests: Manifests) -> dict[str, Any]:
         "nodes": [_node(_dumped(node)) for node in manifests.nodes],
         "policies": [_dumped(policy) for policy in manifests.policies],
         "settings": _settings(_dumped(manifests.settings)),
+        "fleet": _fleet(_dumped(manifests.fleet)) if manifests.fleet is not None else None,
     }
 
 
@@ -116,6 +117,13 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
             spec[name] = address(spec[name])
     spec["prices"]["endpoints"] = {name: address(url) for name, url in spec["prices"]["endpoints"].items()}
     return settings
+
+
+def _fleet(fleet: dict[str, Any]) -> dict[str, Any]:
+    nats = fleet["spec"]["nats"]
+    if nats is not None:
+        nats["servers"] = [address(each, path=False) for each in nats["servers"]]
+    return fleet
 
 
 def address(text: str, *, path: bool = True) -> str:

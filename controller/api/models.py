@@ -147,6 +147,8 @@ class Manifests(Answer):
     nodes: list[dict[str, Any]]
     policies: list[dict[str, Any]]
     settings: dict[str, Any]
+    fleet: dict[str, Any] | None
+    """null: this controller stands alone."""
 
 
 class Message(Answer):

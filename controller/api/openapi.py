@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _REF: Final = "#/components/schemas/{model}"
 PROGRAM_ID: Final = r"^[A-Za-z0-9._-]{1,64}$"
+AGENT_ID: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""As controller/fleet/manifest.py names them."""
+_IDS: Final = {
+    "/programs": ("Of a program.", PROGRAM_ID, "p-1f2e3d4c"),
+    "/fleet": ("Of an agent of the fleet.", AGENT_ID, "attic"),
+}
 ABOUT: Final = """\
 What orcha watches, plans and does. Amounts are in base units (cores, bytes, bits per second, whole tokens), money in USD.
 Unknown is null, never 0. On loopback no token is needed; elsewhere the role `read` may GET and the role `operate` may POST
@@ -90,8 +96,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _in_path(operation: Operation) -> list[dict[str, Any]]:
     if "{id}" not in operation.path:
         return []
-    schema = {"type": "string", "pattern": PROGRAM_ID, "examples": ["p-1f2e3d4c"]}
-    return [{"name": "id", "in": "path", "required": True, "description": "Of a program.", "schema": schema}]
+    words, pattern, example = next(_IDS[root] for root in _IDS if operation.path.startswith(f"{root}/"))
+    schema = {"type": "string", "pattern": pattern, "examples": [example]}
+    return [{"name": "id", "in": "path", "required": True, "description": words, "schema": schema}]
 
 
 def _in_query(query: type[Asked]) -> list[dict[str, Any]]:

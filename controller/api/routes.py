@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from controller.api import asked, glance, models
+from controller.api import agents, asked, glance, models, traffic
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT: Final = "/api/v1"
 _LOOKING: Final = (400, 401, 403, 405)
+_OF_FLEET: Final = (*_LOOKING, 404)
 _DOING: Final = (400, 401, 403, 404, 405, 409, 413, 415, 503)
 
 
@@ -64,6 +65,26 @@ OPERATIONS: Final = (
         "manifests", "GET", "/manifests", "The documents in force, without what may be secret.", models.Manifests,
         kept=True,
     ),
+    Operation(
+        "fleet", "GET", "/fleet", "The fleet as the agent here sees it: who lives, what is agreed, the limits over all sites.",
+        agents.Fleet, refusals=_OF_FLEET,
+    ),
+    Operation(
+        "fleet_state", "GET", "/fleet/agents/{id}/state", "What an agent knows; of one that lives elsewhere what it wrote.",
+        agents.AgentState, asked.AgentState, refusals=_OF_FLEET,
+    ),
+    Operation(
+        "fleet_egraph", "GET", "/fleet/agents/{id}/egraph", "Which of the programs that an agent knows come to the same.",
+        agents.AgentEGraph, asked.AgentEGraph, refusals=_OF_FLEET,
+    ),
+    Operation(
+        "fleet_messages", "GET", "/fleet/agents/{id}/messages", "Messages from and to an agent that came here, the newest first.",
+        traffic.AgentMessages, asked.AgentMessages, refusals=_OF_FLEET,
+    ),
+    Operation(
+        "fleet_timeline", "GET", "/fleet/timeline", "How many messages came on each way, and how fast.", traffic.Timeline,
+        refusals=_OF_FLEET,
+    ),
     Operation("openapi", "GET", "/openapi.json", "This document.", None, kept=True),
     Operation(
         "stream", "GET", "/stream", "A WebSocket that tells what happens as it happens.", None, asked.Streamed,
@@ -84,5 +105,9 @@ OPERATIONS: Final = (
     _do(
         "release", "/release", "Give workloads back what they had before orcha, and pause their policies.",
         models.Released, asked.Release,
+    ),
+    _do(
+        "fleet_sync", "/fleet/agents/{id}/sync", "Let an agent that lives here tell its neighbours now what it knows.",
+        agents.Synced, asked.Word,
     ),
 )  # fmt: skip

@@ -60,7 +60,12 @@ def render(
     families = [*capacity_families(capacities), *allocation_families(made), *plan_families(made), *more]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(families))
-    return Page(generate_latest(registry), generate_openmetrics(registry).removesuffix(_EOF))
+    return Page(rendered(registry, openmetrics=False), rendered(registry, openmetrics=True))
+
+
+def rendered(registry: CollectorRegistry, *, openmetrics: bool) -> bytes:
+    """What is in a registry, without the end mark."""
+    return generate_openmetrics(registry).removesuffix(_EOF) if openmetrics else generate_latest(registry)
 
 
 def capacity_families(nodes: Iterable[NodeState]) -> Iterator[GaugeMetricFamily]:
@@ -246,5 +251,4 @@ class ControllerMetrics:
 
     def render(self, *, openmetrics: bool) -> list[bytes]:
         """The page in parts, without the end mark."""
-        live = generate_openmetrics(self.registry).removesuffix(_EOF) if openmetrics else generate_latest(self.registry)
-        return [live, self.page.of(openmetrics=openmetrics)]
+        return [rendered(self.registry, openmetrics=openmetrics), self.page.of(openmetrics=openmetrics)]

@@ -78,7 +78,7 @@ def serving(faces: Faces, host: str = "127.0.0.1") -> Iterator[str]:
 
 def fuzz(address: str, examples: int, ids: Sequence[str], *, derandomize: bool = True) -> Found:
     """So many made-up requests of each operation, half of them such as the document forbids; raises where an answer is not
-    what the document says. `ids`: of programs that there are.
+    what the document says. `ids`: of programs and agents that there are.
     """
     found = Found()
     schema = schemathesis.openapi.from_dict(document("fuzzed"))

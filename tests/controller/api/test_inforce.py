@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from controller.api.inforce import HIDDEN, _actuator, _words, address, in_force, without_secrets
+from controller.fleet.manifest import Fleet
 from tests.controller.api import desk
 
 
@@ -26,6 +28,24 @@ async def test_the_documents_in_force_are_shown_without_what_may_be_secret(serve
     assert (request["headers"], request["body"]) == ({"X-Site": HIDDEN}, {"site": HIDDEN})
     assert akash["actuator"]["webhook"] == {"url": f"https://hooks.example/{HIDDEN}", "secretFile": "/run/secrets/hook"}
     assert found["policies"][0]["spec"]["mode"] == "Approve"
+
+
+async def test_a_fleet_is_shown_without_the_passwords_of_its_servers(serve, tmp_path):
+    manifests = desk.read_manifests(tmp_path)
+    assert in_force(manifests)["fleet"] is None
+    spec = {
+        "sites": ["attic", "cellar"],
+        "nats": {"servers": ["nats://u:hidden-p@nats.example:4222"], "tokenFile": "/run/t"},
+    }
+    fleet = Fleet.model_validate(
+        {"apiVersion": "orcha.dev/v1alpha1", "kind": "Fleet", "metadata": {"name": "home"}, "spec": spec}
+    )
+    client = await serve(manifests=lambda: replace(manifests, fleet=fleet))
+    text = await (await client.get("/api/v1/manifests")).text()
+    assert "hidden-" not in text
+    found = json.loads(text)["fleet"]["spec"]
+    assert (found["sites"], found["heartbeat"]) == (["attic", "cellar"], "5s")
+    assert (found["nats"]["servers"], found["nats"]["tokenFile"]) == (["nats://nats.example:4222"], "/run/t")
 
 
 def test_new_manifests_are_shown_at_once(tmp_path):

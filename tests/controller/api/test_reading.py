@@ -15,6 +15,7 @@ from controller.programs import ProgramState
 from controller.store import Store
 from tests.controller.api import desk
 from tests.controller.api.desk import NOW
+from tests.controller.api.fleets import some_face
 
 PATHS = [
     ROOT + each.path for each in OPERATIONS if each.method == "GET" and each.name != "stream" and "{" not in each.path
@@ -29,7 +30,7 @@ async def told(client, path, **parameters):
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_every_view_is_answered_by_get_and_head_and_by_nothing_else(serve, path):
-    client = await serve()
+    client = await serve(fleet=some_face())
     assert (await client.get(path)).status == 200
     head = await client.head(path)
     assert (head.status, await head.read()) == (200, b"")

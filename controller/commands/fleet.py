@@ -1,0 +1,41 @@
+"""`orcha fleet ...`: agents that have no controller, what is seen of a fleet, and one to play with. Wiring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.commands.fleet_demo import demo
+from controller.commands.fleet_shown import agents, status, timeline, topology
+from controller.commands.options import DEFAULT_MANIFESTS, finish, manifests_of
+
+fleet = typer.Typer(
+    help="Many sites without a leader: look at a fleet, run its relays, try one out.", no_args_is_help=True
+)
+
+
+@fleet.command()
+def host(
+    manifests: Annotated[list[Path], typer.Argument(help="Files or directories of manifests.")] = [DEFAULT_MANIFESTS],  # noqa: B006 typer reads the default, nobody writes to it
+    site: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="ORCHA_SITE", help="A relay to run; may be given several times. Default: all of the Fleet's."
+        ),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT to serve on.")] = "127.0.0.1:9873",
+    state: Annotated[
+        str, typer.Option(help="Where what they know is kept: sqlite:///PATH or postgresql://...")
+    ] = "sqlite:///orcha-fleet.db",
+) -> None:
+    """Run relays of a Fleet: agents that own nothing and carry on what the sites say. A site's own agent is in `orcha run`."""
+    from controller.fleet.hosting import Options, host
+
+    finish(host(manifests_of(manifests), Options(tuple(site or ()), listen, state)))
+
+
+fleet.command()(demo)
+for look in (status, agents, timeline, topology):
+    fleet.command()(look)
