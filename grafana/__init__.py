@@ -5,6 +5,7 @@
     figures.py   how a number is shown: unit, decimals, thresholds, words; one colour per protocol
     panels.py    the six core panels
     tables.py    the table among them, which has columns
+    special.py   the two panels that only the fleet has: its topology, and a value for each edge
     board.py     a dashboard from rows of panels: grid, ids, variables, links, annotations
     sdk.py       the models of grafana-foundation-sdk, and a dashboard as plain JSON
 

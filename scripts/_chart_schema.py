@@ -28,6 +28,7 @@ def schema_of(
         "manifests.nodes": _named(_manifest(kinds["Node"], "Node", definitions)),
         "manifests.policies": _named(_or_none(_manifest(kinds["AllocationPolicy"], "AllocationPolicy", definitions))),
         "manifests.settings": _spec(kinds["Settings"], "Settings", definitions),
+        **_fleet(kinds["Fleet"], definitions),
         "prometheusRule.parameters": closed(
             (), **{key: _parameter(key) for key in parameters if key != "disabledAlerts"}
         ),
@@ -81,6 +82,26 @@ def _spec(kind: Schema, name: str, definitions: dict[str, Schema]) -> Schema:
     definitions |= {f"{name}.{key}": _plain(part, name) for key, part in kind["$defs"].items() if key != "Metadata"}
     found: Schema = _plain(kind["properties"]["spec"], name)
     return found
+
+
+def _fleet(kind: Schema, definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Those values that are fields of the manifest; relays are named by the chart, files of NATS follow from a Secret."""
+    _spec(kind, "Fleet", definitions)
+    spec = definitions["Fleet.FleetSpec"]["properties"]
+    servers = definitions["Fleet.Nats"]["properties"]["servers"]
+    same = ("topology", "heartbeat", "timeout", "sync", "limits", "irreversibleAtOnce")
+    # a Fleet has a site and servers; a chart without a fleet has neither
+    given = {
+        "sites": spec["sites"],
+        "relays.elsewhere": spec["relays"],
+        "nats.servers": servers,
+        **{name: spec[name] for name in same},
+    }
+    dropped = {"description", "minItems"}
+    return {
+        f"fleet.{name}": {key: value for key, value in shape.items() if key not in dropped}
+        for name, shape in given.items()
+    }
 
 
 def _plain(part: Any, kind: str) -> Any:

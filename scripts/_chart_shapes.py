@@ -74,6 +74,8 @@ def listed(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
+ACCESS_MODES: Final = listed(choice("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"))
+STORAGE_CLASS: Final = text(f"-|({_SUBDOMAIN})?")
 SECRET: Final = closed(("name",), name=NAME, optional={"type": "boolean"})
 TARGET: Final = closed(
     ("kind", "namespace", "name"),
@@ -136,6 +138,18 @@ BY_PATH: Final[dict[str, Schema]] = {
     "exporter.files": WORDS,
     "exporter.kind": choice("none", "Deployment", "DaemonSet", "Sidecar"),
     "extraManifests": listed({"type": ["object", "string"]}),
+    "fleet.name": NAME,
+    "fleet.nats.existingSecret.caKey": SECRET_KEY_OR_NONE,
+    "fleet.nats.existingSecret.credentialsKey": SECRET_KEY_OR_NONE,
+    "fleet.nats.existingSecret.name": NAME_OR_NONE,
+    "fleet.nats.existingSecret.tokenKey": SECRET_KEY_OR_NONE,
+    "fleet.relays.persistence.accessModes": ACCESS_MODES,
+    "fleet.relays.persistence.size": QUANTITY,
+    "fleet.relays.persistence.storageClass": STORAGE_CLASS,
+    "fleet.relays.podDisruptionBudget.maxUnavailable": BUDGET | {"pattern": "^[0-9]+%$"},
+    "fleet.relays.port": PORT,
+    "fleet.relays.replicas": {"type": "integer", "minimum": 0},
+    "fleet.site": NAMESPACE_OR_NONE,
     "fullnameOverride": text("([a-z]([-a-z0-9]{0,38}[a-z0-9])?)?"),
     "global": ANYTHING,
     "imagePullSecrets": listed(closed(("name",), name=NAME)),
@@ -164,9 +178,9 @@ BY_PATH: Final[dict[str, Schema]] = {
     "serviceAccount.name": NAME_OR_NONE,
     "state.existingSecret.key": SECRET_KEY,
     "state.existingSecret.name": NAME_OR_NONE,
-    "state.persistence.accessModes": listed(choice("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany")),
+    "state.persistence.accessModes": ACCESS_MODES,
     "state.persistence.existingClaim": NAME_OR_NONE,
     "state.persistence.size": QUANTITY,
-    "state.persistence.storageClass": text(f"-|({_SUBDOMAIN})?"),
+    "state.persistence.storageClass": STORAGE_CLASS,
 }
 """What a value means at one place only."""

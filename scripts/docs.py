@@ -19,11 +19,15 @@ sys.path.insert(0, str(ROOT))
 
 from prometheus_client import Metric
 
+from controller.fleet.manifest import Fleet, FleetSpec
+from controller.fleet.shown import FleetFace
 from controller.manifests import KINDS, schema
 from controller.model import NodeState
 from controller.policy import AllocationPolicy
 from controller.report import kpi, metrics
+from controller.report.fleet import FleetMetrics
 from controller.schemas import manifest_schema
+from exporters.clock import SystemClock
 from exporters.collector import discover
 from exporters.metrics import Exposition, families_of
 from exporters.nodes import Duration, Node, Quantity
@@ -33,11 +37,11 @@ from exporters.settings import Settings
 INTRO = """\
 # Manifests
 
-<!-- Written by `make docs` from the models in exporters/nodes.py, exporters/settings.py and controller/policy.py. -->
+<!-- Written by `make docs` from the models in exporters/{nodes,settings}.py, controller/policy.py and controller/fleet/manifest.py. -->
 
-Three kinds of YAML documents, in as many files as you like in one directory: `Node` (what you own and what runs on it),
-`AllocationPolicy` (what orcha is allowed to do) and at most one `Settings`. Every document starts with
-`apiVersion: orcha.dev/v1alpha1`, a `kind`, and `metadata: {name: ...}`.
+Four kinds of YAML documents, in as many files as you like in one directory: `Node` (what you own and what runs on it),
+`AllocationPolicy` (what orcha is allowed to do), at most one `Settings`, and at most one `Fleet` ([fleet.md](fleet.md)). Every
+document starts with `apiVersion: orcha.dev/v1alpha1`, a `kind`, and `metadata: {name: ...}`.
 
 `orcha validate DIR` checks them and tells every problem at once, with its file, line and what would be right.
 [schemas/manifest.json](schemas/manifest.json) gives your editor completion, by this line on top of a file ([gitops.md](gitops.md)):
@@ -55,7 +59,7 @@ manifests stay in force, and the log, the status, the landing page and `orcha_ma
 METRICS_INTRO = """\
 # Metrics
 
-<!-- Written by `make docs` from exporters/metrics.py, the protocols' FAMILIES and controller/report/metrics.py. -->
+<!-- Written by `make docs` from exporters/metrics.py, the protocols' FAMILIES, and metrics.py and fleet.py of controller/report. -->
 
 `orcha run` and `orcha-exporter` serve `/metrics` as Prometheus text and as OpenMetrics. Base units are in the names, money
 is in USD, ratios go from 0 to 1. **Unknown is an absent series, never 0**; the series of a workload that is gone are gone.
@@ -63,7 +67,7 @@ is in USD, ratios go from 0 to 1. **Unknown is an absent series, never 0**; the 
 
 
 def main() -> int:
-    written = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings))
+    written = INTRO + "".join(kind(model) for model in (Node, AllocationPolicy, Settings, Fleet))
     pages = {"manifests.md": written, "metrics.md": metrics_page(), **schemas()}
     wrong = [name for name, page in pages.items() if not is_written(ROOT / "docs" / name, page)]
     if "--check" in sys.argv:
@@ -106,9 +110,17 @@ def metrics_page() -> str:
         "Of every workload, with the labels `node`, `workload`, `protocol`; and of tokens": common,
         "What only one protocol has, with the same labels": only,
         "The controller's own": sorted(control),
+        "Of a fleet, by the controller of each site and by `orcha fleet host`": sorted(fleet_rows()),
     }
     head = "| family | type | further labels | is |\n| --- | --- | --- | --- |\n"
     return METRICS_INTRO + "".join(f"\n## {title}\n\n{head}{''.join(rows)}" for title, rows in parts.items())
+
+
+def fleet_rows() -> list[str]:
+    found = FleetMetrics(FleetFace("", FleetSpec(sites=["a", "b"])), SystemClock())
+    for family in (found._messages, found._sent, found._latency, found._errors):  # noqa: SLF001 without an agent they tell no labels
+        family.labels(*family._labelnames)  # noqa: SLF001 same
+    return [row_of(family) for family in found.registry.collect()]
 
 
 def row_of(family: Metric) -> str:

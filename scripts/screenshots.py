@@ -2,7 +2,8 @@
 """Pictures of every dashboard for docs/pictures, by one command: `python scripts/screenshots.py`.
 
 Seven days are lived by the simulator and the real controller (scripts/backfill.py), a Prometheus serves them, and each
-dashboard is drawn by Grafana's own libraries in headless Chromium. Exit 1 where a panel shows an error.
+dashboard is drawn by Grafana's own libraries in headless Chromium; that of the fleet from three minutes of nine agents
+(scripts/nine.py). Exit 1 where a panel shows an error.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import contextlib
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts import nine
 from scripts._palette import shrink
 from scripts._rendering import DASHBOARDS, Looked, browsing, look, serving, tools
 
@@ -39,6 +43,33 @@ def week() -> Iterator[str]:
             yield str(json.loads(line)["prometheus"])
         finally:
             process.terminate()
+
+
+FLEET = "orcha-fleet"
+"""The dashboard that needs more than one site."""
+LIVED = 180.0
+"""Seconds for which the fleet lives, cut in two for a third of them."""
+
+
+@contextlib.contextmanager
+def fleet() -> Iterator[str]:
+    """The address of a Prometheus that has watched nine agents."""
+    with tempfile.TemporaryDirectory() as folder, nine.watched(Path(folder), (60, 110)) as address:
+        time.sleep(LIVED)
+        yield address
+
+
+def draw(names: list[str], prometheus: str, found: dict[str, Path], options: argparse.Namespace) -> bool:
+    """True where something is wrong with one of them."""
+    wrong = False
+    with serving(found["grafana-scenes"]) as address, browsing(found["chromium"]) as browser:
+        for name in names:
+            picture = options.output / f"{name}.png"
+            times = {"scrape": f"{nine.SCRAPE}s", "from": f"now-{LIVED:.0f}s"} if name == FLEET else {"scrape": SCRAPE}
+            looked = look(browser, address, f"{name}.json", prometheus, picture, rows=options.rows, **times)
+            shrink(picture)
+            wrong |= tell(name, looked, picture)
+    return wrong
 
 
 def tell(name: str, looked: Looked, picture: Path) -> bool:
@@ -63,14 +94,14 @@ def main() -> int:
     options = asked.parse_args()
     found = tools()
     names = options.names or sorted(path.stem for path in DASHBOARDS.glob("*.json"))
-    given = contextlib.nullcontext(options.prometheus) if options.prometheus else week()
     wrong = False
-    with given as prometheus, serving(found["grafana-scenes"]) as address, browsing(found["chromium"]) as browser:
-        for name in names:
-            picture = options.output / f"{name}.png"
-            looked = look(browser, address, f"{name}.json", prometheus, picture, scrape=SCRAPE, rows=options.rows)
-            shrink(picture)
-            wrong |= tell(name, looked, picture)
+    for some, made in (
+        ([name for name in names if name != FLEET], week),
+        ([name for name in names if name == FLEET], fleet),
+    ):
+        if some:
+            with contextlib.nullcontext(options.prometheus) if options.prometheus else made() as prometheus:
+                wrong |= draw(some, prometheus, found, options)
     return 1 if wrong else 0
 
 

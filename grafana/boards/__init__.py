@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from grafana.board import Board
-from grafana.boards import allocation, controller, golem, grass, overview, programs, protocol, report, storj, streamr
+from grafana.boards import (
+    allocation,
+    controller,
+    fleet,
+    golem,
+    grass,
+    overview,
+    programs,
+    protocol,
+    report,
+    storj,
+    streamr,
+)
 
 BOARDS: tuple[Board, ...] = tuple(
     module.BOARD
-    for module in (overview, protocol, storj, golem, streamr, grass, allocation, programs, report, controller)
+    for module in (overview, protocol, storj, golem, streamr, grass, allocation, programs, fleet, report, controller)
 )

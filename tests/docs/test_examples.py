@@ -20,6 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from controller.__main__ import app
+from controller.fleet.manifest import FleetSpec
 from controller.policy import PolicySpec
 from exporters.collector import names
 from exporters.documents import keys_at
@@ -68,7 +69,7 @@ def whole(text: str) -> str:
     if "kind" in first:
         return yaml.safe_dump_all([{"apiVersion": AROUND["apiVersion"], **first}, {**AROUND, "spec": ROOM}])
     spec = {"spec": first} if "spec" not in first else first
-    for kind, model in (("AllocationPolicy", PolicySpec), ("Settings", SettingsSpec)):
+    for kind, model in (("AllocationPolicy", PolicySpec), ("Settings", SettingsSpec), ("Fleet", FleetSpec)):
         if spec["spec"].keys() <= keys_of(model):
             policy = {**AROUND, "kind": kind, "metadata": {"name": "default"}, **spec}
             return yaml.safe_dump_all([policy, {**AROUND, "spec": ROOM}])
@@ -87,9 +88,9 @@ def is_ours(document: Mapping[str, Any]) -> bool:
     if "apiVersion" in document:
         return str(document["apiVersion"]).startswith(OURS)
     if "kind" in document:
-        return document["kind"] in {"Node", "AllocationPolicy", "Settings"}
+        return document["kind"] in {"Node", "AllocationPolicy", "Settings", "Fleet"}
     keys = set(document) if "spec" not in document else set(document["spec"])
-    return any(keys <= keys_of(model) for model in (WorkloadSpec, PolicySpec, SettingsSpec, NodeSpec))
+    return any(keys <= keys_of(model) for model in (WorkloadSpec, PolicySpec, SettingsSpec, FleetSpec, NodeSpec))
 
 
 def is_for_kubernetes(document: Mapping[str, Any]) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import typing
 from enum import StrEnum
-from functools import cache
+from functools import cache, reduce
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
+from controller.fleet.manifest import Fleet
 from controller.model import Reason
 from controller.policy import AllocationPolicy
-from exporters.documents import keys_at
+from exporters.documents import _within, keys_at
 from exporters.nodes import Node, WorkloadSpec
 from exporters.settings import Settings
 from tests.docs.chart import is_value_of_the_chart
@@ -30,7 +32,7 @@ NO_ALERTS = {"OrchaTest": "sent by hand on docs/alerting.md to try a receiver"}
 DOTTED = re.compile(r"(?:spec\.)?[a-z]\w*(?:\[\])?(?:\.[a-zA-Z]\w*(?:\[\])?)+")
 FILES = re.compile(r"\.(py|ya?ml|md|json|lock|toml|db|txt|html|conf|log|parquet|csv|service|sh|tmpl|key|sql|svg)$")
 SPECS: dict[str, type[BaseModel]] = {
-    "Node": Node, "AllocationPolicy": AllocationPolicy, "Settings": Settings,
+    "Node": Node, "AllocationPolicy": AllocationPolicy, "Settings": Settings, "Fleet": Fleet,
 }  # fmt: skip
 
 
@@ -89,10 +91,16 @@ def test_the_readme_counts_the_alerts_right():
     assert int(counted[1]) == len(rules("alert"))
 
 
+def known_at(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    """As keys_at; of a list the keys of its parts."""
+    here = reduce(_within, path, model)
+    return keys_at(model, (*path, 0) if typing.get_origin(here) is list else path)
+
+
 def leads_somewhere(model: type[BaseModel], path: tuple[str, ...]) -> bool:
     """Whether a path of field names leads to a field of the model; below a field that takes any names it is not judged."""
     for depth, part in enumerate(path):
-        known = keys_at(model, path[:depth])
+        known = known_at(model, path[:depth])
         if not known:
             return depth > 0
         if part not in known:

@@ -281,7 +281,7 @@ def test_status_without_a_controller_says_what_to_do(free_port):
     assert "start one with orcha run" in err
 
 
-@pytest.mark.parametrize("kind", ["Node", "AllocationPolicy", "Settings"])
+@pytest.mark.parametrize("kind", ["Node", "AllocationPolicy", "Settings", "Fleet"])
 def test_schema_prints_the_json_schema(kind):
     code, out, _ = orcha("schema", kind)
     assert code == 0
@@ -292,7 +292,7 @@ def test_schema_prints_the_json_schema(kind):
 def test_schema_of_an_unknown_kind_names_those_that_exist():
     code, _, err = orcha("schema", "Knode")
     assert code == 2
-    assert "Node, AllocationPolicy, Settings" in err
+    assert "Node, AllocationPolicy, Settings, Fleet" in err
 
 
 def test_a_directory_with_only_an_exporter_in_mind_needs_no_policy(world, tmp_path, start, free_port):

@@ -53,7 +53,10 @@ def test_the_page_complains_of_nothing(gallery, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_panel_shows_data_where_there_should_be_some(gallery, name):
     empty = [panel.title for panel in gallery.show(name).panels if panel.state == "nodata"]
-    assert [title for title in empty if (name, title) not in MAY_BE_EMPTY] == []
+    if name == "orcha-fleet":  # the week is of one site; test_fleet_dashboard.py draws a fleet
+        assert sorted(empty) == sorted(titles(name))
+    else:
+        assert [title for title in empty if (name, title) not in MAY_BE_EMPTY] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

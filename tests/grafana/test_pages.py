@@ -22,6 +22,7 @@ from tests.grafana.boards import BOARDS, NAMES, ROOT, panels, variables
 TITLES = {
     "orcha-allocation": "orcha / Allocation",
     "orcha-controller": "orcha / Controller health",
+    "orcha-fleet": "orcha / Fleet",
     "orcha-golem": "orcha / Golem",
     "orcha-grass": "orcha / Grass",
     "orcha-overview": "orcha / Overview",
@@ -112,9 +113,12 @@ def test_a_misspelt_key_is_found(path):
 TRANSFORMATION = {"id", "options"}
 """The SDK hands transformations and overrides on as they are: their keys are checked here."""
 OPTIONS = {
+    "calculateField": {"alias", "binary", "mode"},
+    "groupingToMatrix": {"columnField", "emptyValue", "rowField", "valueField"},
     "merge": set(),
     "filterFieldsByName": {"include"},
     "organize": {"excludeByName", "indexByName", "renameByName"},
+    "sortBy": {"fields", "sort"},
 }
 PROPERTIES = {
     "color",

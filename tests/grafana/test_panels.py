@@ -10,9 +10,12 @@ from grafana.figures import PROTOCOLS
 from tests.grafana.boards import BOARDS, EXPORTED, FILTERS, NAMES, panels, parse, selectors, variables
 
 CORE = {"timeseries", "stat", "table", "gauge", "bargauge", "text"}
+SPECIAL = {"orcha-fleet": {"nodeGraph"}}
+"""What one dashboard may have besides, and no other."""
 EXPECTED = {
     "orcha-allocation": ["node"],
     "orcha-controller": [],
+    "orcha-fleet": [],
     "orcha-golem": ["node", "workload"],
     "orcha-grass": ["node", "workload"],
     "orcha-overview": ["node", "policy"],
@@ -88,7 +91,9 @@ def test_each_variable_is_narrowed_by_those_before_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_core_panels_are_used(name):
-    assert {panel["type"] for panel in panels(name)} <= CORE
+    found = {panel["type"] for panel in panels(name)}
+    assert found <= CORE | SPECIAL.get(name, set())
+    assert found >= SPECIAL.get(name, set())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -203,7 +208,7 @@ def test_a_protocol_has_one_colour_everywhere(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_columns_of_tables_are_fields_that_their_queries_have(name):
     for panel in panels(name):
-        if panel["type"] != "table":
+        if panel["type"] != "table" or is_matrix(panel):
             continue
         letters = [target["refId"] for target in panel["targets"]]
         steps = {each["id"]: each["options"] for each in panel["transformations"]}
@@ -218,6 +223,38 @@ def test_columns_of_tables_are_fields_that_their_queries_have(name):
         named = {each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]}
         assert named == titles
         assert {each["displayName"] for each in panel["options"]["sortBy"]} <= titles
+
+
+def is_matrix(panel):
+    return "groupingToMatrix" in [each["id"] for each in panel.get("transformations", ())]
+
+
+def test_only_the_fleet_has_a_matrix_and_its_rows_and_columns_are_labels_of_its_query():
+    found = [(name, panel) for name in NAMES for panel in panels(name) if is_matrix(panel)]
+    assert [name for name, _ in found] == ["orcha-fleet"]
+    ((_, panel),) = found
+    columns, step, lines = (each["options"] for each in panel["transformations"])
+    (target,) = panel["targets"]
+    assert (step["rowField"], step["columnField"], step["valueField"]) == ("via", "to", "Value")
+    assert [each["sort"] for each in (columns, lines)] == [[{"field": "to"}], [{"field": "via\\to"}]]
+    assert "sum by (le, via, to)" in target["expr"]
+    assert target["format"] == "table"
+
+
+def test_the_node_graph_knows_its_nodes_and_edges():
+    (panel,) = [each for each in panels("orcha-fleet") if each["type"] == "nodeGraph"]
+    nodes, edges = panel["targets"]
+    assert (nodes["refId"], edges["refId"]) == ("nodes", "edges")
+    assert {"id", "title"} <= labels_made_by(nodes["expr"])
+    assert {"id"} <= labels_made_by(edges["expr"])
+    assert "by (source, target)" in edges["expr"]
+    made = {each["options"]["alias"] for each in panel["transformations"] if each["id"] == "calculateField"}
+    assert made == {"mainstat", "arc__heard"}
+    assert {arc["field"] for arc in panel["options"]["nodes"]["arcs"]} < made
+
+
+def labels_made_by(expr):
+    return set(re.findall(r'"(\w+)", "[^"]*", "(?:agent|source)"', expr))
 
 
 # --- annotations --------------------------------------------------------------------------------------------------

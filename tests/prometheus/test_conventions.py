@@ -124,7 +124,7 @@ def test_annotations_are_complete(rule):  # mixtool lint, pint alerts/annotation
     assert notes["description"].strip().endswith(".")
     assert notes["runbook_url"].endswith(f"/{rule['alert']}.md")
     assert re.search(
-        r"/d/orcha-(overview|protocol|allocation|programs|report|controller)(\?|$)", notes["dashboard_url"]
+        r"/d/orcha-(overview|protocol|allocation|programs|report|controller|fleet)(\?|$)", notes["dashboard_url"]
     )
 
 
@@ -198,7 +198,7 @@ def test_service_levels_are_judged_over_pairs_of_windows(name, objective, window
 
 
 def test_every_alert_of_the_project_is_there():
-    assert len(ALERTS) == 37
+    assert len(ALERTS) == 41
     assert {rule["alert"] for rule in ALERTS if rule["labels"]["severity"] == "critical"} == {
         "OrchaDown", "OrchaLoopStuck", "OrchaNoLeader", "OrchaProgramBlocked", "OrchaNodeDown", "OrchaStorjDisqualified",
         "OrchaStorjSuspended", "OrchaStorjAuditScoreLow", "OrchaStreamrSlashed", "OrchaEarningsMeasuredBurnFast",

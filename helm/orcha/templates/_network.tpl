@@ -43,6 +43,21 @@
 {{- end }}
 {{- include "orcha.egress" (dict "to" $e.prometheus.to "ports" $e.prometheus.ports) }}
 {{- include "orcha.egress" (dict "to" $e.postgresql.to "ports" $e.postgresql.ports) }}
+{{- if .Values.fleet.enabled }}
+{{- include "orcha.egress" (dict "to" $e.nats.to "ports" $e.nats.ports) }}
+{{- end }}
+{{- end -}}
+
+{{/* Where relays go: names and the NATS servers, and nowhere else. */}}
+{{- define "orcha.egress.relay" -}}
+{{- $e := .Values.networkPolicy.egress -}}
+{{- if $e.dns.enabled }}
+{{- include "orcha.egress" (dict "to" $e.dns.to "ports" $e.dns.ports "protocols" (list "UDP" "TCP") "anywhere" true) }}
+{{- end }}
+{{- include "orcha.egress" (dict "to" $e.nats.to "ports" $e.nats.ports) }}
+{{- with $e.extra }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* Who may come in: those who are named, and the Pod of `helm test`. Takes root and port. */}}

@@ -1,4 +1,4 @@
-{{/* Arguments that name the manifests. Takes root, and files: those of them that are wanted. */}}
+{{/* Arguments that name the manifests. Takes root, files: those of them that are wanted, and fleet: whether the Fleet is. */}}
 {{- define "orcha.args.manifests" -}}
 {{- $path := include "orcha.manifests.path" .root -}}
 {{- range default (list "") .files }}
@@ -8,6 +8,9 @@
 - --manifests={{ include "orcha.settings.path" .root }}
 {{- else if and .files (include "orcha.settings.written" .root) }}
 - --manifests={{ $path }}/orcha-settings.yaml
+{{- end }}
+{{- if .fleet }}
+- --manifests={{ include "orcha.fleet.path" .root }}
 {{- end }}
 {{- end -}}
 
@@ -98,6 +101,7 @@
 {{- with .root.Values.state.existingSecret -}}
 {{- if and .name $.state -}}{{- $wanted = append $wanted (dict "name" .name "keys" (list .key)) -}}{{- end -}}
 {{- end -}}
+{{- if $.state -}}{{- $wanted = concat $wanted (include "orcha.fleet.secret" .root | fromYaml).items -}}{{- end -}}
 {{- range $wanted -}}
 {{- $before := get $found .name -}}
 {{- if not $before -}}

@@ -6,6 +6,7 @@
 {{- include "orcha.refusals.settings" . }}
 {{- include "orcha.refusals.state" . }}
 {{- include "orcha.refusals.pods" . }}
+{{- include "orcha.refusals.fleet" . }}
 {{- include "orcha.refusals.monitoring" . }}
 {{- end -}}
 
@@ -99,8 +100,8 @@ serviceAccount.create is false and no name is given, so that every Pod of the na
 {{ $path }} is latest, which is another image every day; name a version, or leave it empty for the chart's own
 {{- end }}
 {{- end }}
-{{- if and (not $v.controller.enabled) (eq $v.exporter.kind "none") }}
-controller.enabled is false and exporter.kind is none, so that nothing would run; choose one
+{{- if and (not $v.controller.enabled) (eq $v.exporter.kind "none") (not (include "orcha.relays" .)) }}
+controller.enabled is false, exporter.kind is none and fleet has no relays here, so that nothing would run; choose one
 {{- end }}
 {{- if and (not $v.controller.enabled) (eq $v.exporter.kind "Sidecar") }}
 exporter.kind is Sidecar, and there is no controller to stand beside; write exporter.kind: Deployment

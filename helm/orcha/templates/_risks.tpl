@@ -37,7 +37,13 @@
 {{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled }}
   * serviceMonitor and podMonitor are both on: everything is scraped twice. Keep one.
 {{- end }}
-{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.egress.nodes) (not $v.networkPolicy.egress.extra) }}
+{{- if and $v.networkPolicy.enabled $v.fleet.enabled (not $v.networkPolicy.egress.nats.to) (not $v.networkPolicy.egress.extra) }}
+  * The NetworkPolicy lets no agent of the fleet reach NATS: name where the servers are in networkPolicy.egress.nats.to.
+{{- end }}
+{{- if and (include "orcha.relays" .) (not $v.fleet.relays.persistence.enabled) }}
+  * What relays know ends with their Pods: write fleet.relays.persistence.enabled: true.
+{{- end }}
+{{- if and $v.networkPolicy.enabled $v.controller.enabled (not $v.networkPolicy.egress.nodes) (not $v.networkPolicy.egress.extra) }}
   * The NetworkPolicy lets orcha reach no node: name where they answer in networkPolicy.egress.nodes.
 {{- end }}
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.ingress.from) }}
