@@ -66,9 +66,10 @@ bench: $(VENV)/.installed ## figures as ratios, all but bench-decide, bench-dash
 	@mkdir -p .cache/bench
 	@for b in $(filter-out %/bench_decide.py %/bench_dashboards.py %/bench_newcomer.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$b --json .cache/bench/$$(basename $$b .py).json || exit 1; done
 
-bench-fleet: $(VENV)/.installed ## agents that share what they know: saturation, merging, convergence
+bench-fleet: tools ## agents that share what they know: saturation, merging, convergence, nine of them alone and over NATS
 	@mkdir -p .cache/bench
 	@$(BIN)/python benchmarks/bench_fleet.py --json .cache/bench/bench_fleet.json $(OPTIONS)
+	@$(BIN)/python benchmarks/bench_fleet_nats.py $(OPTIONS)
 
 bench-dashboards: $(VENV)/.installed ## every query of every dashboard on 1 000 workloads; takes an hour
 	@mkdir -p .cache/bench

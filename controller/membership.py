@@ -12,14 +12,14 @@ import structlog
 
 from controller.address import StoreError, StoreFenced
 from controller.fleet.agent import Agent
+from controller.fleet.running import at_work, transport_for
 from controller.fleet.site import Site
 from controller.fleet.stored import Stored
-from controller.fleet.transport import Transport, Unreachable
-from controller.fleet.transport.memory import Switchboard
+from controller.fleet.transport import Unreachable
 from controller.once import CouldNot
 
 if TYPE_CHECKING:
-    from controller.fleet.manifest import Fleet, FleetSpec
+    from controller.fleet.manifest import Fleet
     from controller.store import Store
     from exporters.clock import Clock
 
@@ -45,15 +45,6 @@ def site_named(fleet: Fleet, given: str | None) -> str:
     return name
 
 
-def transport_for(spec: FleetSpec) -> Transport:
-    """How agents of this fleet reach each other; the manifest sees to it that there is a way where there is more than one."""
-    if spec.nats is None:
-        return Switchboard().port()
-    from controller.fleet.transport.nats import OverNats
-
-    return OverNats(spec.nats)
-
-
 @contextlib.asynccontextmanager
 async def joined(fleet: Fleet | None, given: str | None, store: Store, clock: Clock) -> AsyncIterator[Site | None]:
     """The controller's part in the fleet, its agent at work; None: it stands alone. Raises CouldNot."""
@@ -70,7 +61,7 @@ async def joined(fleet: Fleet | None, given: str | None, store: Store, clock: Cl
             )
         except (StoreError, Unreachable) as exc:
             raise CouldNot(str(exc)) from exc
-        running = asyncio.create_task(tended(agent), name=f"agent {me}")
+        running = asyncio.create_task(tended(agent, clock), name=f"agent {me}")
         try:
             log.info("this is a site of a fleet", fleet=fleet.name, site=me, agents=len(fleet.spec.agents))
             yield Site(fleet.spec, me, agent, clock)
@@ -79,11 +70,11 @@ async def joined(fleet: Fleet | None, given: str | None, store: Store, clock: Cl
             await asyncio.gather(running, return_exceptions=True)
 
 
-async def tended(agent: Agent) -> None:
+async def tended(agent: Agent, clock: Clock) -> None:
     """Keep it at work. Who was overtaken as the writer of its state is silent from then on."""
     while True:
         try:
-            await agent.run()
+            await at_work(agent, clock)
         except StoreFenced as exc:
             log.error("this agent is not the writer of its state any more; it says nothing further", why=str(exc))
             return

@@ -107,7 +107,7 @@ def _readyz(faces: Faces) -> Handler:
     async def handler(_request: web.Request) -> web.Response:
         if faces.ready():
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="not ready: not every workload was asked yet\n")
+        return web.Response(status=503, text=f"not ready: {faces.unready}\n")
 
     return handler
 

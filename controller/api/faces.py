@@ -53,5 +53,7 @@ class Faces:
     """The Desk."""
     stream: Stream = field(default_factory=Stream)
     """Published to by whoever wires the loop and the Desk."""
+    unready: str = "not every workload was asked yet"
+    """Why it is not, where it is not."""
     fleet: FleetFace | None = None
     """None: this controller stands alone."""

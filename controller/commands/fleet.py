@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from controller.address import StoreError
 from controller.commands.fleet_demo import demo
 from controller.commands.fleet_shown import agents, status, timeline, topology
 from controller.commands.options import DEFAULT_MANIFESTS, finish, manifests_of
+from controller.commands.terminal import say
+from controller.once import CouldNot
+from controller.store import Store
 
 fleet = typer.Typer(
     help="Many sites without a leader: look at a fleet, run its relays, try one out.", no_args_is_help=True
@@ -34,6 +38,34 @@ def host(
     from controller.fleet.hosting import Options, host
 
     finish(host(manifests_of(manifests), Options(tuple(site or ()), listen, state)))
+
+
+@fleet.command()
+def forget(
+    state: Annotated[str, typer.Option(help="The state that was put back: sqlite:///PATH or postgresql://...")],
+) -> None:
+    """After an old copy of a site's state was put back, and before it starts: forget what it knew of the fleet; its history stays."""
+    names = finish(_forgotten(state))
+    if not names:
+        say("there is nothing of a fleet in this state; nothing was changed")
+        return
+    say(
+        f"forgotten: what {', '.join(names)} knew; it takes nothing more until all other agents have told what was promised"
+    )
+
+
+async def _forgotten(url: str) -> list[str]:
+    from controller.fleet.stored import forget
+
+    try:
+        await (await Store.open(url, write=False)).close()  # a wrong address must not make a new state
+        store = await Store.open(url)
+        try:
+            return await forget(store)
+        finally:
+            await store.close()
+    except StoreError as exc:
+        raise CouldNot(str(exc)) from exc
 
 
 fleet.command()(demo)

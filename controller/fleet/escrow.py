@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from controller.fleet.clocks import Stamp
@@ -48,8 +49,7 @@ class Limit:
     @property
     def id(self) -> str:
         """The same wherever it was worded so."""
-        text = json.dumps([self.name, self.members, self.most, self.least], separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _id(self.name, self.members, self.most, self.least)
 
     def share(self, whole: int, agent: str) -> int:
         """What an agent owns to begin with: equal parts, and what does not divide goes to the first ones."""
@@ -61,6 +61,13 @@ class Limit:
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Limit:
         return cls(str(value["name"]), tuple(sorted(value["members"])), value["most"], value["least"])
+
+
+@lru_cache(maxsize=4096)
+def _id(name: str, members: tuple[str, ...], most: int | None, least: int | None) -> str:
+    """Kept, since every look at a ledger asks for it."""
+    text = json.dumps([name, members, most, least], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

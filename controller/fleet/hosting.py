@@ -20,12 +20,12 @@ from controller.address import StoreError
 from controller.api.app import Faces, application
 from controller.ending import Ending
 from controller.fleet.agent import Agent
-from controller.fleet.manifest import Fleet, FleetSpec
+from controller.fleet.manifest import Fleet
+from controller.fleet.running import at_work, transport_for
 from controller.fleet.shown import FleetFace
 from controller.fleet.stored import Stored
 from controller.fleet.timeline import Timeline
-from controller.fleet.transport import Transport, Unreachable
-from controller.fleet.transport.memory import Switchboard
+from controller.fleet.transport import Unreachable
 from controller.listening import address_of, listen_address, listening
 from controller.manifests import Manifests
 from controller.observe import Observation
@@ -77,6 +77,7 @@ class Hosted:
             ),
             metrics=partial(_metrics, self.metrics),
             ready=self.ready,
+            unready="not every agent here reaches the servers of spec.nats",
             links={},
             now=clock.time,
             tokens=Tokens(Path(files.read) if files.read else None, Path(files.operate) if files.operate else None),
@@ -130,7 +131,7 @@ async def host(found: Manifests, options: Options) -> None:
             "orcha carries on what the sites of a fleet say; it owns nothing, and changes nothing on any node",
             fleet=found.fleet.metadata.name, relays=list(names), address=address_of(runner), state=hosted.state,
         )  # fmt: skip
-        await _run(hosted.agents, ending)
+        await _run(hosted.agents, ending, clock)
         log.info("stopping: all that was heard is saved")
 
 
@@ -155,19 +156,10 @@ async def opened(fleet: Fleet, names: Sequence[str], state: str, clock: Clock) -
         yield Hosted(face, metrics, tuple(agents), store.name)
 
 
-def transport_for(spec: FleetSpec) -> Transport:
-    """How an agent of this fleet reaches the others; the manifest sees to it that there is a way where there are any."""
-    if spec.nats is None:
-        return Switchboard().port()
-    from controller.fleet.transport.nats import OverNats
-
-    return OverNats(spec.nats)
-
-
-async def _run(agents: Iterable[Agent], ending: Ending) -> None:
+async def _run(agents: Iterable[Agent], ending: Ending, clock: Clock) -> None:
     """Until the end is asked for. Raises CouldNot where an agent had to end."""
     asked = asyncio.create_task(ending.asked.wait())
-    running = [asyncio.create_task(agent.run(), name=f"agent {agent.peer.name}") for agent in agents]
+    running = [asyncio.create_task(at_work(agent, clock), name=f"agent {agent.peer.name}") for agent in agents]
     try:
         await asyncio.wait({asked, *running}, return_when=asyncio.FIRST_COMPLETED)
         for task in running:

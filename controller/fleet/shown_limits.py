@@ -155,7 +155,8 @@ def _sentences(view: View) -> Iterator[str]:
     )
     if view["held"] is not None and view["in_force"] is not None:
         left = view["held"] - view["in_force"] if owes else view["in_force"] - view["held"]
-        held += f" of {what} {told}, {in_words(resource, abs(left))} {'to spare' if left >= 0 else 'too much or too little'}"
+        over = "too little" if owes else "too much"
+        held += f" of {what} {told}, {in_words(resource, abs(left))} {'to spare' if left >= 0 else over}"
     yield held + ("" if view["settled"] else ";")
     if not view["settled"]:
         yield "not settled: " + "; ".join(_why(view, row) for row in view["sites"] if not row["adopted"])

@@ -80,6 +80,21 @@ class Stored:
         self._floor = new.floor
 
 
+async def forget(store: Store) -> list[str]:
+    """Delete what every agent of this store knows, as if its disk were lost; their names. For who puts an old copy of a state
+    back: it does not know what was given away since. Raises StoreError.
+    """
+    names = sorted({str(row.agent) for row in await store.all(select(tables.shared.c.agent).distinct())})
+    await _emptied(store)
+    return names
+
+
+@to_its_end
+async def _emptied(store: Store) -> None:
+    async with store.transaction() as connection:
+        await connection.execute(delete(tables.shared))
+
+
 @dataclass(frozen=True, slots=True)
 class _Save:
     """What one agent wants written."""

@@ -62,4 +62,4 @@ async def test_where_another_took_over_the_state_the_host_ends_and_says_so():
         life.peer.replica.count("site-0", "used", 1, life.peer.writer)
         disk.fails = StoreFenced("another controller writes here now")
         with pytest.raises(CouldNot, match="another controller writes here now"):
-            await hosting._run([life], Ending())
+            await hosting._run([life], Ending(), SystemClock())

@@ -15,7 +15,7 @@ from controller.fleet.clocks import Stamp
 from controller.fleet.crdt import Replica
 from controller.fleet.disk import Saved
 from controller.fleet.escrow import Holding, Limit
-from controller.fleet.stored import Stored
+from controller.fleet.stored import Stored, forget
 from controller.fleet.terms import grow, seq, shrink, verify
 from controller.store import Store
 from tests.controller.test_store_postgres import NEEDS_SERVER, server  # noqa: F401 the fixture
@@ -281,3 +281,16 @@ async def test_an_agent_whose_state_cannot_be_read_whole_does_not_start(store, s
     ):
         await Stored(store, "a").load()
     assert same((await Stored(store, "b").load()).replica, wrote(2, "b.1"))
+
+
+async def test_what_was_forgotten_is_as_a_lost_disk_and_the_rest_of_the_state_stays(store):
+    replica = Replica()
+    write(replica, 1)
+    await Stored(store, "a").save(replica.delta({}), 7, trusted=True)
+    await Stored(store, "b").save(replica.delta({}), 7, trusted=True)
+    store.note_reset("default", 5.0)
+    await store.write()
+    assert await forget(store) == ["a", "b"]
+    assert await Stored(store, "a").load() == Saved()
+    assert len(await store.all(select(tables.meta).where(tables.meta.c.name.contains("default")))) == 1
+    assert await forget(store) == []
