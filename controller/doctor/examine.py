@@ -13,6 +13,7 @@ from controller.doctor import here
 from controller.doctor.drivers import drivers, lease
 from controller.doctor.files import credentials, tokens, unusable
 from controller.doctor.finding import Finding, split, unknown
+from controller.doctor.fleet import fleet
 from controller.doctor.listening import listening
 from controller.doctor.nodes import Looked, clocks, judged, look_at_all, read_by_others
 from controller.doctor.prices import priced
@@ -78,6 +79,7 @@ class _Examination:
             self._lease(),
             self._state(),
             self._addresses(),
+            self._fleet(),
             self._controller(),
         )
         return files + [finding for part in parts for finding in part]
@@ -151,6 +153,12 @@ class _Examination:
     async def _addresses(self) -> list[Finding]:
         looks = beside(self._found, self._client, self._session, self._asked.patience)
         return await _within("addresses", _together(looks), self._asked.patience)
+
+    async def _fleet(self) -> list[Finding]:
+        found = self._found.fleet
+        if found is None:
+            return []
+        return await _within("fleet", fleet(found, self._asked.patience), self._asked.patience)
 
     async def _controller(self) -> list[Finding]:
         listen = self._asked.listen or self._spec.listen

@@ -42,6 +42,9 @@ def _named(found: Manifests) -> Iterator[tuple[str, str]]:
                 yield f"{node.name}/{name}", file
     for _, file in secret_files(found.settings.spec.model_dump(by_alias=True, mode="json"), ()):
         yield "Settings", file
+    if found.fleet is not None:
+        for _, file in secret_files(found.fleet.spec.model_dump(by_alias=True, mode="json"), ()):
+            yield "Fleet", file
 
 
 def look_at(file: Path, whose: str) -> Finding:
