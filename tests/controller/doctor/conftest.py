@@ -64,7 +64,7 @@ def manifests(tmp_path):
 def visit(free_port):
     """The findings about a folder, by what they are about; a port on which nobody listens unless one is given."""
 
-    async def examined(folder, *, listen=None, patience=2.0, state=None):
+    async def examined(folder, *, listen=None, patience=8.0, state=None):
         asked = Asked((folder,), listen or f"127.0.0.1:{free_port()}", state, None, patience)
         found = await examine(asked, COLLECTORS, "0.1.0")
         return {finding.what: finding for finding in found}
