@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from controller.fleet import escrow
 from controller.fleet.agent import Agent
-from controller.fleet.clocks import Stamp
+from controller.fleet.clocks import Order, Stamp, Version, compare, joined
 from controller.fleet.crdt import Replica
 from controller.fleet.demo import (
     FEW,
@@ -46,8 +46,6 @@ KEPT: Final = 2000
 """Messages that figures are made of."""
 RECENT: Final = 5.0
 """Seconds that messages are counted over."""
-NOTED: Final = 0.5
-"""Seconds apart that are worth a word; each write of a site takes the others a moment."""
 
 
 class Playground:
@@ -86,7 +84,9 @@ class Playground:
         self._each = MANY
         self._agreement = Timeline()
         self._took: float | None = None
-        self._mended = float("-inf")
+        self._mended = 0.0
+        self._owed: Version | None = None
+        """What any of them knew when links were mended or a site came back, until all know it."""
 
     @classmethod
     @asynccontextmanager
@@ -151,16 +151,16 @@ class Playground:
         if self.cut:
             self.cut = frozenset()
             self.board.heal()
-            self._mended = self.clock.time()
             self._say("all links are mended")
+            self._mend()
 
     async def kill_or_start(self) -> None:
         """A controller dies without a word, its machines go on; or it is started again with what is on its disk."""
         dead = [name for name in self.names if name not in self.agents]
         if dead:
             await self._start(dead[0])
-            self._mended = self.clock.time()
             self._say(f"{dead[0]} is started again, with what was on its disk")
+            self._mend()
             return
         name = self.chance.choice(self.names)
         await _ended([self._lives[name]])
@@ -247,15 +247,20 @@ class Playground:
             self.broken = f"after {self.clock.time() - self.began:.1f} s the sites held {held} of {bound} cores"
 
     def _agree(self) -> None:
+        """Sites write all the time, so what counts after a mend is whether all know what any knew by then."""
         now = self.clock.time()
-        since = self._agreement.apart_since
-        digests = {agent.peer.replica.digest for agent in self.agents.values()}
-        if self._agreement.agree(len(digests) <= 1, now) is None or since is None:
-            return
-        took = now - max(since, self._mended)
-        if now - since >= NOTED:
-            self._took = took
-            self._say(f"all know the same, after {took:.1f} s")
+        known = [agent.peer.replica for agent in self.agents.values()]
+        self._agreement.agree(len({replica.digest for replica in known}) <= 1, now)
+        if self._owed is not None and all(
+            compare(joined(r.version, self._owed), r.version) is Order.EQUAL for r in known
+        ):
+            self._owed, self._took = None, now - self._mended
+            self._say(f"all know what any of them knew, after {self._took:.1f} s")
+
+    def _mend(self) -> None:
+        self._mended, self._owed = self.clock.time(), {}
+        for agent in self.agents.values():
+            self._owed = joined(self._owed, agent.peer.replica.version)
 
     def _replicas(self) -> Mapping[str, Replica]:
         """Of the dead what is on their disk."""

@@ -146,7 +146,7 @@ def test_every_key_does_what_the_screen_says_and_the_limit_holds_all_the_while()
         shown.until(r"links are cut: (?!" + re.escape(cut.split(": ")[1]) + ")")
         shown.press("h")
         shown.until(r"all links are mended")
-        shown.until(r"all know the same, after [\d.]+ s")
+        shown.until(r"all know what any of them knew, after [\d.]+ s")
         shown.until(r"state +one state")
         shown.press("k")
         number = shown.until(r"site-\d is killed")[5]
@@ -169,7 +169,7 @@ def test_every_key_does_what_the_screen_says_and_the_limit_holds_all_the_while()
         assert shown.ended() == 0
         assert shown.as_before()
         assert "NOT KEPT" not in shown.plain()
-        assert int(re.findall(r"kept at each of (\d+) moments", shown.plain())[-1]) > 50
+        assert int(re.findall(r"kept at each of (\d+) moments", shown.plain())[-1]) > 20
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_in_a_pipe_it_tells_a_line_a_second_cuts_and_mends_by_itself_and_ends():
     assert 4 <= len(lines) <= 9
     assert any("on 2 sides" in line for line in lines)
     happened = done.stdout.index("links are cut"), done.stdout.index("all links are mended")
-    assert happened[0] < happened[1] < done.stdout.index("all know the same", happened[1])
+    assert happened[0] < happened[1] < done.stdout.index("all know what any of them knew", happened[1])
 
 
 def test_as_json_it_is_one_object_a_second_and_the_limit_holds_in_each():
