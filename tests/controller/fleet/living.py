@@ -188,7 +188,7 @@ class Ward:
 async def settled() -> None:
     """Until nothing is left to do now: whoever waits waits for time, or for a disk."""
     loop = asyncio.get_running_loop()
-    ready = loop._ready  # type: ignore[attr-defined]
+    ready = loop._ready  # type: ignore[attr-defined] # asyncio shows nowhere else whether anything is left to do
     for _ in range(MOST_TURNS):
         await asyncio.sleep(0)
         if not ready:

@@ -59,7 +59,7 @@ class Two:
         for name in SITES:
             self.desks[name] = Desk(self.desks, name)
         clock = FastClock(NOW, auto=False)
-        self.sites = {name: Site(manifest, name, desk, clock) for name, desk in self.desks.items()}  # type: ignore[arg-type]
+        self.sites = {name: Site(manifest, name, desk, clock) for name, desk in self.desks.items()}  # type: ignore[arg-type] # of an agent it has what a Site uses
         self.holds = {"a": a, "b": b}
         self.programs: dict[str, list[Program]] = {"a": [], "b": []}
 
@@ -331,6 +331,6 @@ async def test_a_plan_wants_a_permit_until_it_waits_for_a_persons_word(pending, 
     two = Two(spec(None, at_once=1))
     await two.turns()
     site, lasting = two.sites["a"], {GOLEM: Held("golem", "cpu", 2.0, 2.0, lasting=True)}
-    site._wishes = {"default": Wish(None, {GOLEM: 3.0}, 1)}  # type: ignore[arg-type]
+    site._wishes = {"default": Wish(None, {GOLEM: 3.0}, 1)}  # type: ignore[arg-type] # nobody asks here which plan it is of
     programs = (moved(2, 3, ProgramState.PENDING),) if pending else ()
     assert site._hold_lasting(Look(lasting, programs)) == (0, 0, want)
