@@ -35,9 +35,9 @@ class Controller:
         self.broken = False
         self.stream = Stream()
         self.address = ""
-        self._loop = asyncio.new_event_loop()
+        self._loop = None
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     @contextmanager
     def serving(self):
@@ -48,10 +48,9 @@ class Controller:
         finally:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
-            self._loop.close()
 
     async def _serve(self):
-        self._over = asyncio.Event()
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         faces = desk.faces(
             view=lambda: self.view, version=lambda: self.version, stream=self.stream, operations=self.office,
         )  # fmt: skip
@@ -71,6 +70,12 @@ class Controller:
         self.address = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/"
         self._ready.set()
         await self._over.wait()
+        # A browser connects ahead of what it may ask, and Python 3.11 forgets to close whom it accepts while a server ends:
+        # nobody is accepted any more, and who was is known to the runner, which closes them.
+        for listening in site._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(5):
+            await asyncio.sleep(0)
         await runner.cleanup()
 
     def now_says(self, sentence, **view):
