@@ -38,7 +38,7 @@ from controller.plan.worth import weigh_each
 
 if TYPE_CHECKING:
     from controller.model import Curve, Move, Plan, State, WorkloadState
-    from controller.plan.feasible import Tallies
+    from controller.plan.feasible import Breach, Tallies
     from controller.plan.risk import Risk
     from controller.plan.standing import Standing
     from controller.plan.worth import Worth
@@ -191,9 +191,15 @@ def _breach(
             dropped += 1
         if dropped:
             half_way = " half way" if state.spec.constraints[place[2]].throughout else ""
-            words = f"constraint {place[0]} of {place[1]} would be broken by {shown(place[1], by)}{half_way}"
+            words = f"{_named(state, place)} would be broken by {shown(place[1], by)}{half_way}"
             return (Reason.INFEASIBLE, words), worse[:dropped]
     return None
+
+
+def _named(state: State, place: Breach) -> str:
+    """Which constraint, and whose: what a policy does not declare its owner finds under its name in the Fleet."""
+    part = f", this site's part of the fleet's limit {limit}," if (limit := state.parts.get(place[2])) else ""
+    return f"constraint {place[0]} of {place[1]}{part}"
 
 
 def _without(state: State, standing: Standing, counted: Tallies, move: Move) -> Tallies:

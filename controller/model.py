@@ -207,6 +207,8 @@ class State:
     """How many analyses in a row before this one wanted to move, for riseAnalyses."""
     permits: int | None = None
     """How many more moves that cannot be taken back (plan/limits.py) the fleet lets begin here now; None: as many as there are."""
+    parts: Mapping[int, str] = field(default_factory=dict)
+    """Number of a constraint of `spec` -> of which limit of the fleet it is this site's part, as a sentence names it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,13 +17,14 @@ simulation in the tests trusts new agents at once, and is the harder case: who i
 A fleet of one agent has nobody to ask. Starts are numbered by the time of day in milliseconds, or one more than the last start
 where that is more: also who forgot its last start then uses no number of a write twice. Who hears of own writes that its disk
 does not have - the disk was put back from an old copy, or another agent runs under its name - is not trusted from then on,
-either. Until it hears that, it cannot know: an old copy must not be put back; an empty disk is better.
+either. Until it hears that, it cannot know: an old copy must not be put back; an empty disk is better. Who hears of a later
+start takes one that is later still, at once and then ever more seldom: two that run under one name outrun each other without
+end, and each start is remembered by all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -58,6 +59,8 @@ BREATH: Final = 0.02
 """Seconds of hearing after which the rest of the process has its turn."""
 RETRY: Final = 1.0
 """Seconds between tries to write a disk that fails."""
+OUTRUN: Final = 3600.0
+"""Seconds at most until a start is taken again that is later than the one that outran it."""
 MOMENT: Final = 0.05
 """Seconds: the shortest sleep before what is due; it matters only where a turn takes longer than that."""
 UNKNOWN: Final = "?"
@@ -102,6 +105,10 @@ class Agent:
         """Own writer of an earlier start -> the writes that one remembers."""
         self._here = {peer.writer}
         """Own writers since this process began."""
+        self._patience, self._later = peer.pace.timeout, float("-inf")
+        """Seconds to wait after the next later start is taken, and when (monotonic) that may be."""
+        self._refused: set[str] = set()
+        """Whose last message was refused: of many in a row the log has one."""
         self._now = self.began
 
     @classmethod
@@ -161,7 +168,7 @@ class Agent:
         of it stays. It must not wait for anything, and may not keep the replica.
         """
         async with self._lock:
-            kept = _shadow(self.peer.replica)
+            kept = self.peer.replica.copy()
             try:
                 found = change(self.peer.replica, lambda: self.peer.stamp(self._time()), self.peer.writer)
             except BaseException:
@@ -200,6 +207,8 @@ class Agent:
                     breath = self._clock.monotonic() + BREATH
             if self.peer.replica.version != version:
                 self._look_back()
+            if self.peer.outrun and self._clock.monotonic() >= self._later:
+                self._start_later()
             found += self.peer.tick(self._time())
             await self._settle(found)
             self.timeline.agree(self.peer.converged(self._now), self._now, self.peer.name)
@@ -221,13 +230,16 @@ class Agent:
         except Malformed as exc:
             peer.refuse(str(exc))
             self._fail(UNKNOWN, peer.name, "malformed")
+            self._say_refused(UNKNOWN)
             return []
         via = message.via if message.via in peer.neighbours else UNKNOWN
         refused = peer.counts.refused
         found = peer.hear(message, self._time())
         if peer.counts.refused > refused:
             self._fail(via, peer.name, "refused")
+            self._say_refused(via)
             return found
+        self._refused.discard(via)
         took = (at - message.sent) * 1e6
         passed = Passed(
             message.id, message.kind.value, message.origin, message.via, message.to, message.hops, at, took, len(body)
@@ -235,6 +247,11 @@ class Agent:
         self.timeline.note(passed)
         self.noted(passed)
         return found
+
+    def _say_refused(self, via: str) -> None:
+        if via not in self._refused:
+            self._refused.add(via)
+            log.warning("a message is refused", agent=self.peer.name, via=via, why=self.peer.why_refused)
 
     def _time(self) -> float:
         """Unix seconds. Where the clock was set back, nobody was heard of in the future: the dead would live until then."""
@@ -263,7 +280,7 @@ class Agent:
         peer = self.peer
         known = {w: n for w, n in peer.replica.version.items() if agent_of(w) == peer.name and w not in self._here}
         if any(number > self._past.get(writer, 0) for writer, number in known.items()):
-            if peer.trusted:
+            if self._on_disk[2]:  # it was trusted until now
                 log.error(
                     "other agents know of writes of this one that it does not remember: its state was lost or put back from an "
                     "old copy, or another agent runs under its name; until all others agree with it, it takes nothing",
@@ -273,11 +290,15 @@ class Agent:
             peer.remembered = False
             for other in peer.others.values():
                 other.agreed = False
-        later = int(peer.replica.counted(peer.name, STARTS))
-        if later > peer.start:
-            peer.start = later + 1
-            self._here.add(peer.writer)
-            peer.replica.count(peer.name, STARTS, peer.start, peer.writer)
+
+    def _start_later(self) -> None:
+        """Take a start that is later than any that is known. Until then others refuse what this one says, and it takes nothing."""
+        peer = self.peer
+        self._later = self._clock.monotonic() + self._patience
+        self._patience = min(2 * self._patience, OUTRUN)
+        peer.start = int(peer.replica.counted(peer.name, STARTS)) + 1
+        self._here.add(peer.writer)
+        peer.replica.count(peer.name, STARTS, peer.start, peer.writer)
 
     # --- disk before wire ---------------------------------------------------------------------------------------------
 
@@ -372,15 +393,6 @@ class Agent:
 
 def _ignore(*_: object) -> None:
     """Where nobody counts."""
-
-
-def _shadow(replica: Replica) -> Replica:
-    """As it is now; values are never changed in place. A millisecond for 100 000 terms."""
-    kept = copy.copy(replica)
-    for field in fields(Replica):
-        value = getattr(kept, field.name)
-        setattr(kept, field.name, dict(value) if isinstance(value, dict) else value)
-    return kept
 
 
 def _restore(replica: Replica, kept: Replica) -> None:

@@ -22,6 +22,10 @@ class Stamp(NamedTuple):
     agent: str
     """Who wrote it; decides between equals."""
 
+    def after(self, agent: str) -> Stamp:
+        """The next one, by that agent."""
+        return Stamp(self.milliseconds, self.turn + 1, agent)
+
 
 @dataclass(frozen=True, slots=True)
 class Hybrid:

@@ -57,6 +57,9 @@ NEVER = 2**62
 """The epoch of what is never over."""
 
 
+_TERM, _EQUALITY, _COUNTER, _REGISTER = range(4)
+
+
 class Gap(ValueError):
     """What came lies above what is known; what is between must come first."""
 
@@ -72,6 +75,12 @@ class Replica:
     floor: int = 0
     version: dict[str, int] = field(default_factory=dict)
     _digest: int = 0
+    _places: dict[Dot, tuple[int, Any]] | None = field(default=None, repr=False, compare=False)
+    """Where what each write brought stands, as long as it does: the number of its set, and the key in it. None: nobody asked
+    yet.
+    """
+    _doubtful: bool = field(default=False, repr=False, compare=False)
+    """Whether somebody numbered two writes alike, so that places do not tell of all."""
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -99,9 +108,14 @@ class Replica:
             self._counter((agent, name), Item(float(value), self._dot(writer), NEVER))
 
     def write(self, kind: str, name: str, value: Any, stamp: Stamp, writer: str, epoch: int = NEVER) -> None:
-        """Write a register: what JSON can hold. An earlier epoch or stamp than what stands changes nothing."""
-        written = Written(stamp, json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False))
+        """Write a register: what JSON can hold. An earlier epoch than that of what stands changes nothing. What stands is known to
+        whoever writes, so what is written is later: where a clock was ahead that wrote it, and is right by now, nobody could write
+        there else before its time has come.
+        """
         known = self.registers.get((kind, name))
+        if known is not None and known.value.stamp >= stamp:
+            stamp = known.value.stamp.after(stamp.agent)
+        written = Written(stamp, json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False))
         if known is None or (epoch, written) > (known.epoch, known.value):
             self._register((kind, name), Item(written, self._dot(writer), epoch))
 
@@ -122,9 +136,8 @@ class Replica:
 
     def read(self, kind: str) -> Iterator[tuple[str, Any, Stamp]]:
         """The registers of a kind by name: name, value, stamp."""
-        for (of, name), item in sorted(self.registers.items()):
-            if of == kind:
-                yield name, json.loads(item.value.value), item.value.stamp
+        for name, item in sorted((name, item) for (of, name), item in self.registers.items() if of == kind):
+            yield name, json.loads(item.value.value), item.value.stamp
 
     def counted(self, agent: str, name: str) -> float:
         """0 where it was never raised."""
@@ -137,20 +150,41 @@ class Replica:
     # --- joining ------------------------------------------------------------------------------------------------------
 
     def delta(self, since: Version) -> Delta:
-        """What somebody lacks who knows that version."""
+        """What somebody lacks who knows that version. Of few writes each is looked up, of many all items are gone through."""
+        writes = sum(max(0, until - since.get(writer, 0)) for writer, until in self.version.items())
+        found = self._looked_up(since) if 2 * writes < len(self) else None
+        return Delta(dict(since), dict(self.version), self.floor, *(found or self._gone_through(since)))
 
-        def lacks(item: Item[Any]) -> bool:
-            return item.dot.number > since.get(item.dot.writer, 0)
+    def _looked_up(self, since: Version) -> tuple[dict[Any, Any], ...] | None:
+        """None where not all can be found so."""
+        sets = self._sets
+        if self._places is None:
+            self._places = {item.dot: (of, key) for of, each in enumerate(sets) for key, item in each.items()}
+            self._doubtful = len(self._places) < len(self)
+        if self._doubtful:
+            return None
+        found: tuple[dict[Any, Any], ...] = ({}, {}, {}, {})
+        for writer, until in self.version.items():
+            for number in range(since.get(writer, 0) + 1, until + 1):
+                if (place := self._places.get(Dot(writer, number))) is not None:
+                    of, key = place
+                    found[of][key] = sets[of][key]
+        return found
 
-        return Delta(
-            since=dict(since),
-            until=dict(self.version),
-            floor=self.floor,
-            terms={key: item for key, item in self.terms.items() if lacks(item)},
-            equalities={key: item for key, item in self.equalities.items() if lacks(item)},
-            counters={key: item for key, item in self.counters.items() if lacks(item)},
-            registers={key: item for key, item in self.registers.items() if lacks(item)},
+    def _gone_through(self, since: Version) -> tuple[dict[Any, Any], ...]:
+        return tuple(
+            {key: item for key, item in each.items() if item.dot.number > since.get(item.dot.writer, 0)}
+            for each in self._sets
         )
+
+    @property
+    def _sets(self) -> tuple[dict[Any, Any], ...]:
+        return self.terms, self.equalities, self.counters, self.registers
+
+    def copy(self) -> Replica:
+        """As it is now; items are never changed in place. A millisecond for 100 000 terms."""
+        terms, equalities, counters, registers = map(dict, self._sets)
+        return Replica(terms, equalities, counters, registers, self.floor, dict(self.version), self._digest)
 
     def absorb(self, delta: Delta) -> bool:
         """Join what another knows; whether anything was new. Raises Gap, with nothing joined, where `delta` begins above what
@@ -178,32 +212,46 @@ class Replica:
         known = self.terms.get(name)
         if item.epoch > self.floor and (known is None or _holds(item, known)):
             self.terms[name] = item
+            self._stands(_TERM, name, item, known)
             self._digest ^= _term_mixed(name, item) ^ (_term_mixed(name, known) if known is not None else 0)
 
     def _equality(self, pair: Pair, item: Item[None]) -> None:
         known = self.equalities.get(pair)
         if item.epoch > self.floor and (known is None or _holds(item, known)):
             self.equalities[pair] = item
+            self._stands(_EQUALITY, pair, item, known)
             self._digest ^= _mixed((pair, item.epoch)) ^ (_mixed((pair, known.epoch)) if known is not None else 0)
 
     def _counter(self, key: Named, item: Item[float]) -> None:
         known = self.counters.get(key)
         if known is None or item.value > known.value or (item.value == known.value and item.dot < known.dot):
             self.counters[key] = item
+            self._stands(_COUNTER, key, item, known)
             self._digest ^= _mixed((key, item.value)) ^ (_mixed((key, known.value)) if known is not None else 0)
 
     def _register(self, key: Named, item: Item[Written]) -> None:
         known = self.registers.get(key)
         if item.epoch > self.floor and (known is None or _later(item, known)):
             self.registers[key] = item
+            self._stands(_REGISTER, key, item, known)
             self._digest ^= _mixed((key, item.value, item.epoch))
             self._digest ^= _mixed((key, known.value, known.epoch)) if known is not None else 0
+
+    def _stands(self, of: int, key: Any, item: Item[Any], before: Item[Any] | None) -> None:
+        """Note where an item stands now, in the place of what stood there before."""
+        if self._places is None:
+            return
+        if before is not None:
+            self._places.pop(before.dot, None)
+        self._doubtful |= item.dot in self._places
+        self._places[item.dot] = of, key
 
     def _raise_floor(self, floor: int) -> None:
         self.floor = floor
         self.terms = {key: item for key, item in self.terms.items() if item.epoch > floor}
         self.equalities = {key: item for key, item in self.equalities.items() if item.epoch > floor}
         self.registers = {key: item for key, item in self.registers.items() if item.epoch > floor}
+        self._places = None
         self._digest = 0
         for name, term in self.terms.items():
             self._digest ^= _term_mixed(name, term)

@@ -8,6 +8,8 @@ a limit of 1.
 
 What a site gave and took are its own counters, in a ledger that belongs to one wording of the limit. A new wording has a new
 ledger, and until every member has adopted it each keeps within both: who has not heard of it yet still uses the old one.
+Who words a limit as it was worded before says it anew: what somebody adopted the time before he may have let go of since, and
+so that counts for nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from controller.fleet.crdt import Replica
 LIMIT: Final = "limit"
 """Registers by a limit's name: its newest wording."""
 ADOPTED: Final = "adopted"
-"""Registers by NAME@AGENT: the wordings that bind this agent, oldest first."""
+"""Registers by NAME@AGENT: the wordings that bind this agent, oldest first, each with the stamp of the saying that it adopted."""
 HOLDING: Final = "holding"
 """Registers by NAME@AGENT: what it holds, and what it would like to."""
 
@@ -101,16 +103,23 @@ def limits(replica: Replica) -> dict[str, Limit]:
 
 def binding(replica: Replica, name: str, agent: str) -> tuple[Limit, ...]:
     """The wordings that an agent is known to keep within."""
+    return tuple(limit for limit, _ in _adopted(replica, name, agent))
+
+
+def _adopted(replica: Replica, name: str, agent: str) -> list[tuple[Limit, Stamp | None]]:
+    """Those, each with the stamp of the saying that it adopted; None: nobody wrote that down."""
     item = replica.registers.get((ADOPTED, f"{name}@{agent}"))
-    return tuple(Limit.read(each) for each in json.loads(item.value.value)) if item is not None else ()
+    found = json.loads(item.value.value) if item is not None else []
+    return [(Limit.read(each), Stamp(*each["said"]) if "said" in each else None) for each in found]
 
 
 def rights(replica: Replica, limit: Limit, agent: str) -> int | None:
     """What it owns of `most`, as far as is known here: of oneself never too much, of others perhaps. None: no such limit."""
     if limit.most is None:
         return None
-    given = sum(int(replica.counted(agent, f"give {limit.id} {other}")) for other in limit.members)
-    got = sum(int(replica.counted(other, f"give {limit.id} {agent}")) for other in limit.members)
+    ledger = limit.id
+    given = sum(int(replica.counted(agent, f"give {ledger} {other}")) for other in limit.members)
+    got = sum(int(replica.counted(other, f"give {ledger} {agent}")) for other in limit.members)
     return limit.share(limit.most, agent) + got - given
 
 
@@ -118,8 +127,9 @@ def duties(replica: Replica, limit: Limit, agent: str) -> int | None:
     """What it owes of `least`, as far as is known here: of oneself never too little."""
     if limit.least is None:
         return None
-    took = sum(int(replica.counted(agent, f"take {limit.id} {other}")) for other in limit.members)
-    taken = sum(int(replica.counted(other, f"take {limit.id} {agent}")) for other in limit.members)
+    ledger = limit.id
+    took = sum(int(replica.counted(agent, f"take {ledger} {other}")) for other in limit.members)
+    taken = sum(int(replica.counted(other, f"take {ledger} {agent}")) for other in limit.members)
     return limit.share(limit.least, agent) + took - taken
 
 
@@ -135,8 +145,23 @@ def bounds(replica: Replica, name: str, me: str) -> Bounds:
 
 
 def settled(replica: Replica, limit: Limit) -> bool:
-    """Whether every member is known to keep within this wording."""
-    return all(limit.id in {each.id for each in binding(replica, limit.name, agent)} for agent in limit.members)
+    """Whether every member is known to keep within this wording, since one and the same saying of it: of different ones an
+    earlier one may be let go of already, by somebody who knows that all follow a wording between the two.
+    """
+    said = [
+        {stamp for each, stamp in _adopted(replica, limit.name, agent) if each.id == limit.id}
+        for agent in limit.members
+    ]
+    return bool(said) and bool(set.intersection(*said))
+
+
+def adopters(replica: Replica, limit: Limit) -> frozenset[str]:
+    """Members who are known to keep within this wording as it was said last; all where it is settled."""
+    if settled(replica, limit):
+        return frozenset(limit.members)
+    item = replica.registers.get((LIMIT, limit.name))
+    saying = limit, item.value.stamp if item is not None else None
+    return frozenset(each for each in limit.members if saying in _adopted(replica, limit.name, each))
 
 
 def holdings(replica: Replica, limit: Limit) -> dict[str, Holding]:
@@ -172,16 +197,17 @@ def adopt(replica: Replica, name: str, me: str, held: int, stamp: Stamp, writer:
     newest = limits(replica).get(name)
     if newest is None or me not in newest.members:
         return False
-    bound = list(binding(replica, name, me))
-    mine = Bounds(rights(replica, newest, me), duties(replica, newest, me))
-    before = [each.id for each in bound]
-    if newest.id not in before and mine.allow(held):
-        bound.append(newest)
-    if newest.id in before and settled(replica, newest):
-        bound = [newest]
-    if [each.id for each in bound] == before:
+    saying = newest, replica.registers[LIMIT, name].value.stamp
+    before = _adopted(replica, name, me)
+    after = before
+    if saying in before and settled(replica, newest):
+        after = [saying]
+    elif saying not in before and Bounds(rights(replica, newest, me), duties(replica, newest, me)).allow(held):
+        after = [each for each in before if each[0] != newest] + [saying]
+    if after == before:
         return False
-    replica.write(ADOPTED, f"{name}@{me}", [asdict(each) for each in bound], stamp, writer)
+    told = [asdict(limit) | ({"said": said} if said is not None else {}) for limit, said in after]
+    replica.write(ADOPTED, f"{name}@{me}", told, stamp, writer)
     return True
 
 

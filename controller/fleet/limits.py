@@ -259,13 +259,34 @@ class Room:
     meaning: Meaning
     units: int
     """More for a most and a count, less for a least; below 0 where it holds too much, or too little."""
+    limit: str = ""
+    """Its name, and why this site may not use all of its part, where it may not."""
 
     @property
     def amount(self) -> float:
         return self.units if self.bound is Bound.COUNT else self.units / unit(self.meaning[1])
 
 
-def constraints_of(state: State, rooms: Sequence[Room]) -> tuple[Constraint, ...]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a site has of one limit, as a constraint of one policy."""
+
+    limit: str
+    """As `Room.limit`."""
+    constraint: Constraint
+
+
+def bound_by(state: State, parts: Iterable[Part]) -> State:
+    """The State of one policy with these beside its own constraints; it says which are whose, for the sentences."""
+    spec, named = state.spec, dict(state.parts)
+    constraints = list(spec.constraints)
+    for part in parts:
+        named[len(constraints)] = part.limit
+        constraints.append(part.constraint)
+    return replace(state, spec=spec.model_copy(update={"constraints": constraints}), parts=named)
+
+
+def parts_of(state: State, rooms: Sequence[Room]) -> tuple[Part, ...]:
     """The rooms as constraints of one policy, who may use all of each: its own workloads now, and what is left. They hold
     throughout, since half way another site may use all that it has.
     """
@@ -284,14 +305,17 @@ def constraints_of(state: State, rooms: Sequence[Room]) -> tuple[Constraint, ...
                 told = {"min_total": max(0.0, tally.mine - tally.grown - room.amount)}
             case _:
                 told = {"max_count": max(0, tally.running + room.units)}
-        made.append(constraint.model_copy(update=told))
+        made.append(Part(room.limit, constraint.model_copy(update=told)))
     return tuple(made)
 
 
-def shares_of(spec: FleetSpec) -> tuple[Constraint, ...]:
+def shares_of(spec: FleetSpec) -> tuple[Part, ...]:
     """The shares, which each site keeps by itself."""
     return tuple(
-        Constraint(protocol=each.protocol, resource=each.resource, max_share=each.max_share, throughout=True)
+        Part(
+            each.name,
+            Constraint(protocol=each.protocol, resource=each.resource, max_share=each.max_share, throughout=True),
+        )
         for each in spec.limits
         if each.max_share is not None
     )

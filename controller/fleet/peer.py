@@ -19,6 +19,8 @@ from controller.fleet.wire import Ack, Heartbeat, Kind, Malformed, Message, Stat
 
 AHEAD: Final = 3600.0
 """Seconds: a stamp that is further ahead of one's own clock is refused, else one wrong clock would decide every register."""
+BREAK: Final = 10.0
+"""Seconds without a turn that are no break, also where the timeout is shorter: the process was busy, and hears what came."""
 STARTS: Final = "starts"
 """Counters of the agents: the number of each one's newest start."""
 Body = Heartbeat | Sync | State | Ack
@@ -92,6 +94,8 @@ class Peer:
         self._numbers = 0
         self._beats = 0
         self._next_beat = self._next_sync = float("-inf")
+        self._ticked = self._listens = float("-inf")
+        """When it last had a turn, and since when it had them without a break, in which it would hear nobody."""
 
     @property
     def writer(self) -> str:
@@ -109,6 +113,16 @@ class Peer:
     def alive(self, now: float) -> tuple[str, ...]:
         return tuple(name for name in self.names if self.health(name, now) > 0)
 
+    def sure_of_the_dead(self, now: float) -> bool:
+        """Whether it listened long enough to say of those who are not alive that they are dead: not just after its start, nor
+        after it slept, or its clock jumped, for longer than a timeout.
+        """
+        return 0 <= now - self._ticked <= self._rest <= now - self._listens
+
+    @property
+    def _rest(self) -> float:
+        return max(self.pace.timeout, BREAK)
+
     def converged(self, now: float) -> bool:
         """Whether all that are alive said last that they know what this one knows."""
         mine = self.replica.digest
@@ -117,7 +131,12 @@ class Peer:
     @property
     def trusted(self) -> bool:
         """Whether it knows all that it ever promised: it remembers, or every other has agreed with it since it started."""
-        return self.remembered or all(other.agreed for other in self.others.values())
+        return not self.outrun and (self.remembered or all(other.agreed for other in self.others.values()))
+
+    @property
+    def outrun(self) -> bool:
+        """Whether a later start of this name is known: it forgot how often it was started, or another runs under its name."""
+        return self.replica.counted(self.name, STARTS) > self.start
 
     def stamp(self, now: float) -> Stamp:
         """For something that it writes now."""
@@ -134,6 +153,9 @@ class Peer:
     def tick(self, now: float) -> list[Message]:
         """What is due. Where the clock was set back it is due at once."""
         found: list[Message] = []
+        if not 0 <= now - self._ticked <= self._rest:
+            self._listens = now
+        self._ticked = now
         if not self._next_beat - self.pace.heartbeat <= now < self._next_beat:
             self._next_beat = now + self.pace.heartbeat
             self._beats += 1

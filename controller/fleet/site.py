@@ -32,12 +32,13 @@ from controller.fleet.limits import (
     Meaning,
     Room,
     begun,
+    bound_by,
     bound_of,
-    constraints_of,
     counted,
     lasting_moves,
     limits_of,
     meanings_of,
+    parts_of,
     shares_of,
     unit,
     with_waiting,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from controller.fleet.crdt import Replica
     from controller.fleet.manifest import FleetSpec
     from controller.model import Decision, State
-    from controller.policy import Constraint, PolicySpec
+    from controller.policy import PolicySpec
     from exporters.clock import Clock
 
 log = structlog.get_logger("orcha.fleet")
@@ -127,9 +128,9 @@ class Site:
         """The State with what this site may hold, as constraints, and how many moves that cannot be taken back may begin."""
         look = Look(held, tuple(programs))
         rooms = [room for name in self._names() for room in self._rooms(name, look)]
-        kept = _with(state.spec, shares_of(self.spec))
-        self._own[state.policy] = kept
-        return replace(state, spec=_with(kept, constraints_of(state, rooms)), permits=self._permits(look))
+        kept = bound_by(state, shares_of(self.spec))
+        self._own[state.policy] = kept.spec
+        return replace(bound_by(kept, parts_of(state, rooms)), permits=self._permits(look))
 
     def asked(self, program: Program, look: Look) -> str:
         """Why a program must wait, for a share of a limit that this site has not got or for another site's program; "": it need
@@ -222,7 +223,9 @@ class Site:
             left = bounds.most - now if bounds.most is not None else None
             if bound is Bound.LEAST:
                 left = now - bounds.least if bounds.least is not None else None
-            found += [Room(bound, meaning, left) for meaning in meanings if left is not None]
+            why = f" ({said})" if (said := self._unsettled(name)) else ""
+            limit = name.rpartition(" ")[0] + why
+            found += [Room(bound, meaning, left, limit) for meaning in meanings if left is not None]
         return found
 
     def _permits(self, look: Look) -> int | None:
@@ -245,13 +248,15 @@ class Site:
         mine = open_proposals(look.programs, self.me)
         now = self._clock.time()
         alive = frozenset(self.agent.peer.alive(now))
+        sure_who_lives = self.agent.peer.sure_of_the_dead(now)
 
         def change(replica: Replica, stamp: Callable[[], Stamp], writer: str) -> None:
             pen = _Pen(replica, self.me, stamp, writer, alive)
             self._say_limits(pen, look, sure=sure)
             epoch = epochs.enter(replica, self.me, now, writer)
             tell(replica, self.me, mine, stamp, writer, epoch)
-            epochs.close(replica, self.me, [name for name in self.spec.sites if name in alive], writer)
+            if sure_who_lives:  # else an epoch is over in which somebody is whom it has not heard yet
+                epochs.close(replica, self.me, [name for name in self.spec.sites if name in alive], writer)
 
         await self.agent.write(change)
         known = proposed(self.agent.peer.replica)
@@ -361,7 +366,3 @@ class _Pen:
         if (much := min(amount, left)) > 0:
             with suppress(Unowned):  # what one holds too much of is nobody's to give
                 do(self.replica, limit, self.me, other, much, held, self.writer)
-
-
-def _with(spec: PolicySpec, more: Iterable[Constraint]) -> PolicySpec:
-    return spec.model_copy(update={"constraints": [*spec.constraints, *more]})

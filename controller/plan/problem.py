@@ -149,6 +149,10 @@ class Built:
     problem: Problem
     left_out: Mapping[str, Why]
     """key -> why a workload that has a curve cannot be planned on all the same."""
+    choices: tuple[Choice, ...]
+    """Those of the problem, with what constraints and the fleet keep out of a plan: whoever shows what would be worth more
+    shows that, and the guard says what forbids it.
+    """
 
 
 def build(state: State, curves: Mapping[str, Curve | Line], pins: Mapping[str, Why]) -> Built:
@@ -167,10 +171,10 @@ def build(state: State, curves: Mapping[str, Curve | Line], pins: Mapping[str, W
         else:
             node, curve, pinned = nodes[workload.node], curves[workload.key], workload.key in pins
             choices.append(_choice(state, workload, node, curve, same, pinned=pinned))
-    choices = permit(state, workloads, choices)
-    choices, constraint_rows, counts = constrain(state, workloads, choices)
-    rows = [*_capacity_rows(choices, use), *constraint_rows]
-    return Built(Problem(tuple(choices), tuple(sorted(rows, key=lambda row: row.name)), tuple(counts)), left_out)
+    kept, constraint_rows, counts = constrain(state, workloads, permit(state, workloads, choices))
+    rows = [*_capacity_rows(kept, use), *constraint_rows]
+    problem = Problem(tuple(kept), tuple(sorted(rows, key=lambda row: row.name)), tuple(counts))
+    return Built(problem, left_out, tuple(choices))
 
 
 Aligned = dict[tuple[int, int], slice | None]

@@ -78,12 +78,13 @@ def propose(
     ground = _ground(state, curves, pins)
     built = build(state, curves, pins)
     best = _best(ground, built.problem)
-    ranked = () if brief else opportunities(built.problem, curves, ground.traits, ground.trust, ground.pool)
+    offered = replace(built.problem, choices=built.choices)
+    ranked = () if brief else opportunities(offered, curves, ground.traits, ground.trust, ground.pool)
     costs = {choice.key: choice.cost for choice in built.problem.choices}
     worth = weigh(best.moves, curves, ground.trust)
     plan = replace(_plan(ground, best, worth), opportunities=ranked)
     if alternatives > 0:
-        ranked = ranked or opportunities(built.problem, curves, ground.traits, ground.trust, ground.pool)
+        ranked = ranked or opportunities(offered, curves, ground.traits, ground.trust, ground.pool)
         others = [*_variants(ground, best), *_transfers(ground, ranked, costs)]
         plan = replace(plan, alternatives=_foremost(ground, plan, others)[:alternatives])
     return Proposal(plan=plan, left_out=built.left_out, costs=costs, worth=worth)

@@ -368,6 +368,16 @@ def test_a_count_that_holds_throughout_has_no_place_before_another_has_left_it()
         assert judged(world, swap, curves)["n3/golem"].allowed is not throughout
 
 
+def test_a_refusal_says_of_which_limit_of_the_fleet_a_constraint_is_this_sites_part():
+    own, part = {"protocol": "golem", "maxTotal": 20}, {"protocol": "golem", "maxTotal": 12, "throughout": True}
+    for constraints in ([own, part], [part, own]):
+        world = worlds.changed(golems({}), spec=policy(constraints=constraints))
+        for number, each in enumerate(constraints):
+            whose = ", this site's part of the fleet's limit cores," if each is part else ""
+            found = judged(worlds.changed(world, parts={number: "cores"}), TRADE, TRADED)["n1/golem"]
+            assert found.sentence == f"constraint golem maxTotal of cpu{whose} would be broken by 2 half way"
+
+
 def test_one_constraint_that_is_broken_hides_no_other_of_the_same_kind():
     broken = [{"protocol": "golem", "maxTotal": 1}, {"protocol": "golem", "maxTotal": 6, "throughout": True}]
     assert judged(a_world(policy(constraints=broken)))[GOLEM].reason is Reason.INFEASIBLE

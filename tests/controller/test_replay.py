@@ -303,13 +303,15 @@ def test_a_field_that_did_not_exist_then_has_its_default():
 
 
 def test_what_the_fleet_lets_begin_is_kept_and_an_older_record_has_no_such_limit():
-    limits = [{"protocol": "golem", "resource": "cpu", "maxTotal": 7, "throughout": True}]
-    decision = decide(competing(spec=policy(constraints=limits), permits=0))
+    limits = [{"protocol": "golem", "resource": "cpu", "maxTotal": 6, "throughout": True}]
+    decision = decide(competing(spec=policy(constraints=limits), permits=0, parts={0: "cores"}))
     again = replay(inputs_of(decision))
     assert (again.state.permits, again.state.spec.constraints) == (0, decision.state.spec.constraints)
-    assert again.verdicts == decision.verdicts
-    older = altered(lambda lines: lines[0]["state"].pop("permits"))
-    assert replay(older).state.permits is None
+    assert again.state.parts == {0: "cores"}
+    assert (again.verdicts, again.sentence) == (decision.verdicts, decision.sentence)
+    assert "the fleet's limit cores, would be broken" in again.sentence
+    older = altered(lambda lines: [lines[0]["state"].pop(name) for name in ("permits", "parts")])
+    assert (replay(older).state.permits, replay(older).state.parts) == (None, {})
 
 
 def test_a_default_of_then_is_kept_though_another_one_holds_now():

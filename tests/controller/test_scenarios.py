@@ -12,6 +12,7 @@ from controller.plan.standing import stand
 from controller.report.views import policy as policy_view
 from exporters.nodes import Power, TariffWindow, Watts
 from exporters.reading import Pool
+from exporters.traits import CurveKind, Traits
 from tests.controller import worlds
 from tests.controller.worlds import HOUR, NOW, allocation, always, blocks, competing, policy, reading, state, workload
 
@@ -320,6 +321,33 @@ def test_a_best_transfer_that_is_not_allowed_says_so():
     found = decide(competing(spec=policy(constraints=[{"protocol": "golem", "maxTotal": 6}])))
     assert found.reason is Reason.ALREADY_BEST
     assert found.sentence.endswith("+0.0379 USD/h, but constraint golem maxTotal of cpu would be broken by 2")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "named"),
+    [
+        ({"protocol": "golem", "maxTotal": 6}, "golem maxTotal"),
+        ({"protocol": "mapped", "minTotal": 6}, "mapped minTotal"),
+        ({"protocol": "golem", "maxShare": 0.5}, "golem maxShare"),
+    ],
+    ids=["most", "least", "share"],
+)
+def test_what_only_the_fleet_keeps_out_of_the_plan_is_said_with_the_name_of_its_limit(constraint, named):
+    spec = policy(constraints=[constraint | {"resource": "cpu", "throughout": True}])
+    found = decide(competing(spec=spec, parts={0: "cores (not all sites keep this limit yet)"}))
+    assert (found.reason, found.plan.moves) == (Reason.ALREADY_BEST, ())
+    assert found.sentence.endswith(
+        f"the best transfer, rack-1/akash to rack-1/golem, would bring +0.0379 USD/h, but constraint {named} of cpu, this site's "
+        "part of the fleet's limit cores (not all sites keep this limit yet), would be broken by 2 half way"
+    )
+
+
+def test_what_cannot_be_taken_back_and_may_not_begin_is_shown_with_the_fleets_word():
+    kind = Traits(curve=CurveKind.DEMAND, resource="cpu", irreversible=True)
+    world = competing(spec=policy(), permits=0)
+    found = decide(replace(world, workloads=tuple(replace(each, traits=kind) for each in world.workloads)))
+    assert found.plan.moves == ()
+    assert "the fleet's limit (irreversibleAtOnce) lets 0 begin here now" in found.sentence
 
 
 # --- figures

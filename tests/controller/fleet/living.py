@@ -118,6 +118,10 @@ class Looking:
     def connected(self) -> bool:
         return self.way.connected
 
+    @property
+    def why(self) -> str:
+        return self.way.why
+
     async def close(self) -> None:
         await self.way.close()
 

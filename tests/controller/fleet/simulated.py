@@ -7,7 +7,6 @@ state that was on their disk, or with none; clocks are wrong by minutes and drif
 
 from __future__ import annotations
 
-import copy
 import heapq
 import random
 from collections.abc import Callable
@@ -114,9 +113,7 @@ class Fleet:
     def send(self, name: str, messages: list[Message]) -> None:
         site = self.sites[name]
         if site.disk.version != site.peer.replica.version or site.disk.floor != site.peer.replica.floor:
-            site.disk = copy.copy(site.peer.replica)
-            for part in ("terms", "equalities", "counters", "registers", "version"):
-                setattr(site.disk, part, dict(getattr(site.peer.replica, part)))
+            site.disk = site.peer.replica.copy()
         site.whole = site.peer.trusted
         for message in messages:
             self.messages += 1

@@ -229,6 +229,26 @@ async def test_what_is_no_message_is_counted_and_changes_nothing():
         assert not fleet.task("site-0").done()
 
 
+async def test_of_messages_that_are_refused_in_a_row_the_log_has_the_first_and_why():
+    async with ward(2) as fleet:
+        other = fleet.agents["site-1"].peer
+        ahead = tuple(other.clock.tick(fleet.clock.at + 7200).stamp)
+        message = Message(
+            id=f"{other.writer}-999", origin="site-1", start=other.start, via="site-1", to="site-0", hops=1,
+            sent=fleet.clock.at, stamp=ahead, body=Sync(version={}, digest="d"),
+        )  # fmt: skip
+        body = encoded(message)
+        for seconds in (7200, 7190):
+            with capture_logs() as logs:
+                for each in (body, b"", body, b"{}", body):
+                    fleet.ways["site-0"].way.received(each)
+                await settled()
+            said = {line["via"]: line["why"] for line in logs if line["event"] == "a message is refused"}
+            assert said["site-1"] == f"the clock of site-1 is {seconds} s ahead of that of site-0"
+            assert len(said) == sum(line["event"] == "a message is refused" for line in logs)
+            await fleet.passes(10.0)  # it is heard again, and so it is told again
+
+
 async def test_each_message_is_noted_with_how_long_it_took_and_told_to_who_counts():
     async with ward(2) as fleet:
         agent, way = fleet.agents["site-1"], fleet.ways["site-0"]

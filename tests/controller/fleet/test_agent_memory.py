@@ -107,6 +107,36 @@ async def test_where_another_runs_under_its_name_what_others_agreed_to_before_co
         await fleet.passes_until(lambda: agent.peer.trusted)
 
 
+async def test_two_that_run_under_one_name_outrun_each_other_ever_more_seldom_and_neither_is_trusted_meanwhile():
+    async with ward(2) as fleet:
+        agent, one = fleet.agents["site-0"], fleet.agents["site-1"]
+        outran = 0
+        for _ in range(3600):
+            known = int(one.peer.replica.counted("site-0", "starts"))
+            if known == agent.peer.start:  # the other one under its name hears of it, and outruns it at once
+                outran += 1
+                await one.write(lambda r, _, w, start=known + 1: r.count("site-0", "starts", start, f"site-0.{start}"))
+                await settled()
+                assert not agent.peer.trusted
+            await fleet.passes(2.0)
+        assert 5 < outran < 12
+        assert len(one.peer.replica.version) < 30
+        await fleet.passes_until(lambda: fleet.agree() and agent.peer.trusted, 4000.0)
+
+
+async def test_who_is_outrun_and_waits_is_not_trusted_though_all_know_the_same():
+    async with ward(2) as fleet:
+        agent, one = fleet.agents["site-0"], fleet.agents["site-1"]
+        for _ in range(2):
+            start = agent.peer.start + 1
+            await one.write(lambda r, _, w, start=start: r.count("site-0", "starts", start, f"site-0.{start}"))
+            await fleet.passes(1.0)
+        assert agent.peer.outrun
+        await fleet.passes_until(fleet.agree)
+        assert not agent.peer.trusted
+        await fleet.passes_until(fleet.trusted)
+
+
 async def test_own_writes_that_it_remembers_leave_it_trusted():
     async with ward(2) as fleet:
         for _ in range(3):
@@ -163,6 +193,10 @@ async def test_a_stamp_from_a_clock_that_was_hours_ahead_does_not_make_all_other
         await fleet.propose("site-0", 3)
         await fleet.passes_until(fleet.agree)
         assert fleet.agents["site-1"].peer.counts.refused == 0
+        for name in ("site-0", "site-1"):
+            await fleet.agents[name].write(lambda r, stamp, w, name=name: r.write("site", "x", name, stamp(), w))
+            await fleet.passes_until(fleet.agree)
+            assert [value for _, value, _ in fleet.agents["site-0"].peer.replica.read("site")] == [name]
 
 
 async def test_two_agents_of_one_name_do_not_begin_on_one_switchboard():

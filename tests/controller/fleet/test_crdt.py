@@ -142,6 +142,51 @@ def test_what_lies_above_a_version_is_all_that_its_owner_lacks(fleet):
     assert len(b.delta(by_delta.version)) == 0
 
 
+@given(fleets(), st.dictionaries(st.sampled_from(["a.1", "b.1", "c.1", "d.1"]), st.integers(0, 20)))
+def test_what_is_looked_up_is_what_going_through_all_finds(fleet, since):
+    """Also after more was written, heard and closed."""
+    one, other, _ = fleet
+    for done in range(4):
+        for version in (since, {}, one.version, *(each.version for each in fleet)):
+            assert one._looked_up(version) == one._gone_through(version)
+            assert len(one._places) == len(one), "what is replaced is forgotten"
+        match done:
+            case 0:
+                one.absorb(other.delta(one.version))
+            case 1:
+                do(one, "a", 30, ("write", "site", 1, 3, 2))
+                one.add(TERMS[4], "a.1", 4)
+                one.count("a", "used", one.counted("a", "used") + 1, "a.1")
+            case 2:
+                one.close(3)
+
+
+@given(fleets(), fleets())
+def test_a_copy_goes_its_own_way(fleet, others):
+    for replica in fleet:
+        before = content(replica), dict(replica.version)
+        kept = replica.copy()
+        assert kept == replica
+        for other in others:
+            kept.absorb(whole(other))
+        kept.add(TERMS[0], "d.1", 9)
+        kept.close(5)
+        assert (content(replica), replica.version) == before
+        assert replica._looked_up({}) == replica._gone_through({})
+        assert kept._looked_up({}) in (None, kept._gone_through({}))
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_of_writes_that_were_numbered_alike_none_is_kept_back(asked_before):
+    one, other = Replica(), Replica()
+    for i in range(9):
+        one.add(grow(f"rack-9/golem-{i}", "cpu", 1, 2), "a.1", 1)
+        other.add(TERMS[0] if i == 8 else grow(f"rack-9/golem-{i}", "cpu", 1, 2), "a.1", 1)
+    assert not asked_before or one._looked_up({}) is not None
+    one.absorb(whole(other))
+    assert set(one.delta({"a.1": 8}).terms) == {TERMS[0].id, grow("rack-9/golem-8", "cpu", 1, 2).id}
+
+
 @given(fleets())
 def test_digests_are_equal_where_contents_are_and_only_there(fleet):
     for one in fleet:
@@ -212,11 +257,24 @@ def test_registers_are_read_by_kind_and_name():
     one = Replica()
     one.write("site", "b", {"storj": 2.0}, Stamp(2, 0, "b"), "b.1")
     one.write("site", "a", {"storj": 1.0}, Stamp(1, 0, "a"), "a.1")
-    one.write("site", "a", {"storj": 9.0}, Stamp(0, 0, "a"), "a.1")
     one.write("limit", "a", 3, Stamp(1, 0, "a"), "a.1")
     assert [(name, value) for name, value, _ in one.read("site")] == [("a", {"storj": 1.0}), ("b", {"storj": 2.0})]
     with pytest.raises(ValueError, match="Out of range"):
         one.write("site", "c", float("nan"), Stamp(1, 0, "a"), "a.1")
+
+
+def test_what_one_writes_holds_over_what_one_knows_also_where_that_was_written_by_a_clock_that_was_ahead():
+    one, other = Replica(), Replica()
+    one.write("limit", "x", 10, Stamp(9_000, 3, "b"), "b.1")
+    other.absorb(one.delta({}))
+    one.write("limit", "x", 6, Stamp(1_000, 0, "a"), "a.1")
+    assert list(one.read("limit")) == [("x", 6, Stamp(9_000, 4, "a"))]
+    one.write("limit", "x", 5, Stamp(1_001, 0, "a"), "a.1")
+    other.absorb(one.delta(other.version))
+    assert list(other.read("limit")) == [("x", 5, Stamp(9_000, 5, "a"))]
+    one.write("limit", "y", 1, Stamp(5, 0, "a"), "a.1", 7)
+    one.write("limit", "y", 2, Stamp(6, 0, "a"), "a.1", 6)
+    assert list(one.read("limit"))[1] == ("y", 1, Stamp(5, 0, "a")), "of an earlier epoch"
 
 
 # --- clocks -----------------------------------------------------------------------------------------------------------

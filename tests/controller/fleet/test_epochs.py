@@ -13,6 +13,7 @@ import pytest
 from controller.fleet.clocks import Hybrid
 from controller.fleet.crdt import Replica
 from controller.fleet.epochs import CLOSED, EPOCH, PERIOD, close, enter, over
+from controller.fleet.peer import Pace, Peer
 from controller.fleet.proposals import PROPOSAL, Proposal, proposed, tell
 from controller.fleet.terms import Term, checkpoint, grow, seq, shrink
 from controller.fleet.topology import topology
@@ -321,3 +322,30 @@ def test_a_slow_clock_holds_up_what_is_forgotten_and_loses_nothing():
     fleet.turns(8 * SHORT)
     peace(fleet)
     forgotten(fleet)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "rest"),
+    [pytest.param(20.0, 20, id="a timeout"), pytest.param(0.2, 10, id="or what a busy process takes for a turn")],
+)
+def test_nobody_is_sure_who_is_dead_before_he_listened_for_a_while_without_a_break(timeout, rest):
+    names = ("site-00", "site-01")
+    peer, now = Peer("site-00", names, topology("full", 2), 1, pace=Pace(timeout / 2, timeout, timeout / 2)), NOW
+    assert not peer.sure_of_the_dead(now)
+
+    def listens(seconds: int) -> list[bool]:
+        nonlocal now
+        found = []
+        for _ in range(seconds):
+            peer.tick(now)
+            found.append(peer.sure_of_the_dead(now))
+            now += 1
+        return found
+
+    began = [False] * rest + [True] * 3
+    assert listens(rest + 3) == began
+    now += rest  # it slept, or its clock jumped
+    assert not peer.sure_of_the_dead(now)
+    assert listens(rest + 3) == began
+    now -= 2 * rest  # it was set back
+    assert listens(rest + 3) == began

@@ -14,14 +14,15 @@ from controller.fleet.limits import (
     Held,
     Room,
     begun,
+    bound_by,
     bound_of,
-    constraints_of,
     counted,
     down,
     held_by,
     lasting_moves,
     limits_of,
     meanings_of,
+    parts_of,
     shares_of,
     up,
     with_waiting,
@@ -96,7 +97,10 @@ def test_where_nothing_is_limited_there_is_no_limit():
 
 def test_a_share_is_each_sites_own_at_every_moment():
     [share] = shares_of(spec({"maxShare": 0.5}, {"maxTotal": 3}))
-    assert (share.protocol, share.resource, share.max_share, share.throughout) == ("golem", "cpu", 0.5, True)
+    kept = share.constraint
+    assert (share.limit, kept.protocol, kept.resource, kept.max_share, kept.throughout) == (
+        "l0", "golem", "cpu", 0.5, True,
+    )  # fmt: skip
     assert meanings_of(spec({"maxShare": 0.5}, {"maxTotal": 3})) == {"l1 most": CPU}
 
 
@@ -198,23 +202,37 @@ def world(*more):
     ],
 )
 def test_a_policy_may_use_what_is_left_beside_what_it_holds(room, told):
-    [found] = constraints_of(world(), [room])
+    found = parts_of(world(), [room])[0].constraint
     assert {name: getattr(found, name) for name in told} == told
     assert (found.protocol, found.resource, found.throughout) == ("golem", "cpu", True)
 
 
 def test_what_is_not_known_may_already_be_all_of_it():
-    [most] = constraints_of(state([silent()]), [Room(Bound.MOST, CPU, 0)])
-    [least] = constraints_of(state([silent()]), [Room(Bound.LEAST, CPU, 0)])
-    assert (most.max_total, least.min_total) == (12.0, 0.0)
+    [most] = parts_of(state([silent()]), [Room(Bound.MOST, CPU, 0)])
+    [least] = parts_of(state([silent()]), [Room(Bound.LEAST, CPU, 0)])
+    assert (most.constraint.max_total, least.constraint.min_total) == (12.0, 0.0)
 
 
 def test_a_policy_without_such_workloads_is_asked_nothing():
-    assert constraints_of(world(), [Room(Bound.MOST, ("storj", "storage"), 5)]) == ()
+    assert parts_of(world(), [Room(Bound.MOST, ("storj", "storage"), 5)]) == ()
 
 
 def test_without_any_room_what_is_held_breaks_nothing():
     rooms = [Room(bound, CPU, 0) for bound in (Bound.MOST, Bound.LEAST, Bound.COUNT)]
-    bound = world()
-    bound = replace(bound, spec=worlds.policy().model_copy(update={"constraints": list(constraints_of(bound, rooms))}))
+    bound = bound_by(world(), parts_of(world(), rooms))
+    assert len(bound.spec.constraints) == 3
     assert breaches(bound, allocations(bound.workloads)) == {}
+
+
+def test_beside_a_policys_own_constraints_it_is_said_of_which_limit_each_is_a_part():
+    own = world(), worlds.policy(constraints=[{"protocol": "golem", "maxTotal": 8}])
+    rooms = [Room(Bound.MOST, ("storj", "storage"), 5, "disk"), Room(Bound.MOST, CPU, 500, "cores (not all keep it)")]
+    kept = bound_by(replace(own[0], spec=own[1]), shares_of(spec({"maxShare": 0.5})))
+    bound = bound_by(kept, parts_of(kept, rooms))
+    assert [(each.max_total, each.max_share) for each in bound.spec.constraints] == [
+        (8, None),
+        (None, 0.5),
+        (4.5, None),
+    ]
+    assert bound.parts == {1: "l0", 2: "cores (not all keep it)"}
+    assert (kept.parts, own[1].constraints) == ({1: "l0"}, bound.spec.constraints[:1]), "what was given stays as it was"

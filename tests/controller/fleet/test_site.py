@@ -10,9 +10,11 @@ import pytest
 from controller.fleet import escrow
 from controller.fleet.clocks import Stamp
 from controller.fleet.crdt import Replica
+from controller.fleet.epochs import PERIOD
 from controller.fleet.escrow import Holding, Limit
 from controller.fleet.limits import Held
 from controller.fleet.manifest import FleetSpec
+from controller.fleet.proposals import proposed
 from controller.fleet.site import MOST_COUNTED, Look, Site
 from controller.fleet.wishes import Wish
 from controller.programs import Cause, Program, ProgramState, Step
@@ -36,6 +38,8 @@ class Desk:
     def __init__(self, fleet: dict[str, Desk], name: str) -> None:
         self._fleet, self.name, self.time = fleet, name, 0
         self.peer: Any = SimpleNamespace(replica=Replica(), trusted=True, alive=lambda _now: tuple(self._fleet))
+        self.peer.sure_of_the_dead = lambda _now: self.sure
+        self.sure = True
         self.cut = False
 
     def stamp(self) -> Stamp:
@@ -58,8 +62,8 @@ class Two:
         self.desks: dict[str, Desk] = {}
         for name in SITES:
             self.desks[name] = Desk(self.desks, name)
-        clock = FastClock(NOW, auto=False)
-        self.sites = {name: Site(manifest, name, desk, clock) for name, desk in self.desks.items()}  # type: ignore[arg-type] # of an agent it has what a Site uses
+        self.clock = FastClock(NOW, auto=False)
+        self.sites = {name: Site(manifest, name, desk, self.clock) for name, desk in self.desks.items()}  # type: ignore[arg-type] # of an agent it has what a Site uses
         self.holds = {"a": a, "b": b}
         self.programs: dict[str, list[Program]] = {"a": [], "b": []}
 
@@ -135,7 +139,9 @@ async def test_before_all_are_bound_nobody_takes_more(limit):
     two.desks["b"].cut = True
     await two.turns()
     assert "not all sites keep this limit yet" in two.asked("a", 2, 3)
-    assert two.sites["a"].bind(state([golem()]), two.look("a").held).permits == 0
+    bound = two.sites["a"].bind(state([golem()]), two.look("a").held)
+    assert bound.permits == 0
+    assert "cores (not all sites keep this limit yet)" in bound.parts.values()
     two.desks["b"].cut = False
     await two.turns()
     assert two.asked("a", 2, 3) == ""
@@ -288,6 +294,7 @@ async def test_a_policy_is_bound_by_what_the_site_has_left_beside_its_own_constr
     bound = two.sites["a"].bind(state([golem()], spec=own), two.look("a").held)
     assert [(each.max_total, each.throughout) for each in bound.spec.constraints] == [(8.0, False), (5.0, True)]
     assert bound.permits is None
+    assert bound.parts == {1: "cores"}
     others = {**two.look("a").held, "rack-2/golem": Held("golem", "cpu", 2.0, 2.0)}
     bound = two.sites["a"].bind(state([golem()], spec=own), others)
     assert bound.spec.constraints[1].max_total == 3.0
@@ -297,6 +304,7 @@ async def test_each_site_keeps_a_share_by_itself():
     two = Two(spec(None, maxShare=0.5))
     bound = two.sites["a"].bind(state([golem()]), two.look("a").held)
     assert [each.max_share for each in bound.spec.constraints] == [0.5]
+    assert two.sites["a"]._own["default"] == bound.spec, "what it would like to hold is no more than its share either"
 
 
 async def test_what_is_under_way_takes_its_permit_and_one_that_waits_takes_none():
@@ -334,3 +342,18 @@ async def test_a_plan_wants_a_permit_until_it_waits_for_a_persons_word(pending, 
     site._wishes = {"default": Wish(None, {GOLEM: 3.0}, 1)}  # type: ignore[arg-type] # nobody asks here which plan it is of
     programs = (moved(2, 3, ProgramState.PENDING),) if pending else ()
     assert site._hold_lasting(Look(lasting, programs)) == (0, 0, want)
+
+
+async def test_who_cannot_say_who_is_dead_closes_no_epoch_that_another_may_be_in():
+    two = Two(spec())
+    await two.turns()
+    two.programs["b"] = [moved(2, 3, ProgramState.PENDING)]
+    await two.turn("b")
+    a = two.desks["a"]
+    two.clock.advance(NOW + 2 * PERIOD)
+    a.peer.alive, a.sure = lambda _now: ("a",), False
+    await two.turn("a")
+    assert [each.id for each in proposed(a.peer.replica)] == ["p-1"]
+    a.sure = True
+    await two.turn("a")
+    assert proposed(a.peer.replica) == ()
