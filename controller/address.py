@@ -26,6 +26,8 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from controller.extras import how_to_get
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,7 +82,7 @@ def address_of(url: str, *, write: bool) -> Address:
     if kind not in {"postgresql", "postgres"}:
         raise StoreRefused(f"orcha keeps no state in {kind!r}; {_EXAMPLES}")
     if find_spec("asyncpg") is None:
-        raise StoreRefused("state in PostgreSQL needs the extra 'postgres': pip install 'orcha[postgres]'")
+        raise StoreRefused(f"state in PostgreSQL needs the library asyncpg; {how_to_get('asyncpg')}")
     return Address(parsed.render_as_string(hide_password=True), parsed.set(drivername="postgresql+asyncpg"), None)
 
 
@@ -101,14 +103,19 @@ def _sqlite(url: URL, *, write: bool) -> Address:
 
 def _check(path: Path, *, write: bool) -> None:
     """What can be said better before SQLite tries."""
-    if not path.parent.is_dir():
+    try:
+        if not path.parent.is_dir():
+            raise StoreRefused(
+                f"the directory {path.parent} of the state does not exist; create it, or name another with --state"
+            )
+        if path.is_dir():
+            raise StoreRefused(f"the state {path} is a directory; name a file in it, such as sqlite:///{path}/orcha.db")
+        if write or path.exists():
+            return
+    except OSError as exc:  # such as a folder of somebody else
         raise StoreRefused(
-            f"the directory {path.parent} of the state does not exist; create it, or name another with --state"
-        )
-    if path.is_dir():
-        raise StoreRefused(f"the state {path} is a directory; name a file in it, such as sqlite:///{path}/orcha.db")
-    if write or path.exists():
-        return
+            f"the state {path} cannot be reached ({exc.strerror}); run this as who owns it, or name another with --state"
+        ) from exc
     raise StoreRefused(f"there is no state at {path} yet; start `orcha run` first, or name another with --state")
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from controller.extras import how_to_get
 from exporters.settings import Lease as Wanted
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class KubernetesLease:
             import httpx
             from lightkube import AsyncClient, ConfigError
         except ImportError as exc:
-            raise LeaseRefused("a Lease needs the extra 'kubernetes': pip install 'orcha[kubernetes]'") from exc
+            raise LeaseRefused(f"a Lease needs the library lightkube; {how_to_get('lightkube')}") from exc
         try:
             client = AsyncClient(timeout=httpx.Timeout(patience), field_manager="orcha")
         except (ConfigError, OSError, LookupError, ValueError, TypeError) as exc:

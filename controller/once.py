@@ -52,6 +52,8 @@ def state_url(found: Manifests, given: str | None) -> str:
             return Path(spec.state_file).read_text(encoding="utf-8").strip()
         except OSError as exc:
             raise CouldNot(f"{spec.state_file} (Settings spec.stateFile) cannot be read ({exc.strerror})") from exc
+        except UnicodeDecodeError as exc:
+            raise CouldNot(f"{spec.state_file} (Settings spec.stateFile) is no text; it holds one line, a URL") from exc
     return DEFAULT_STATE
 
 

@@ -23,6 +23,8 @@ from controller.api.problems import Refusal, in_one_shape, refused_by
 from controller.api.reading import Looking
 from controller.api.routes import OPERATIONS, ROOT, Operation
 from controller.api.shown import HTML, Page, Shown, send
+from controller.api.telling import looked_at, told_by
+from controller.fleet.shown_glance import glance
 from exporters.doors import guard_of, hardened
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def application(faces: Faces, host: str) -> web.Application:
         if operation.method == "GET" and operation.name != "stream":
             app.router.add_route("HEAD", ROOT + operation.path, handler)
     app.on_shutdown.append(faces.stream.close)
+    app.cleanup_ctx.append(told_by(faces))
     return app
 
 
@@ -114,9 +117,15 @@ def _readyz(faces: Faces) -> Handler:
 
 def _landing(faces: Faces, shown: Shown) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        programs = faces.operations.programs()
+        programs, fleet, small = faces.operations.programs(), None, None
+        if faces.fleet is not None:
+            whole = await looked_at(faces.fleet, faces.now())
+            small = glance(faces.fleet, whole)
+            fleet = {**small, "troubles": whole["troubles"]}
         page = await shown.page(
-            "/", lambda view: Page.of(landing_page(view, faces.links, programs).encode(), HTML), programs
+            "/",
+            lambda view: Page.of(landing_page(view, faces.links, programs, fleet).encode(), HTML),
+            (programs, small),
         )
         response = send(request, page)
         response.headers["Content-Security-Policy"] = POLICY

@@ -23,7 +23,7 @@ MOST_READINGS: Final = 10_000
 MOST_BY: Final = 64
 """Characters of a name."""
 MOST_WHY: Final = 500
-TOPICS: Final = ("readings", "plans", "verdicts", "programs")
+TOPICS: Final = ("readings", "plans", "verdicts", "programs", "fleet")
 
 _RFC3339: Final = re.compile(
     r"(\d{4}-[01]\d-[0-3]\d)[Tt ]([0-2]\d:[0-5]\d:[0-5]\d)(\.\d{1,9})?([Zz]|[+ -][0-2]\d:[0-5]\d)"
@@ -204,7 +204,7 @@ class AgentMessages(Limited):
 
 class Streamed(Asked):
     topics: str | None = Field(default=None, pattern=rf"^({'|'.join(TOPICS)})(,({'|'.join(TOPICS)}))*$", max_length=100)
-    """Which of readings, plans, verdicts and programs, with commas between them; all, where nothing is said."""
+    """Which of readings, plans, verdicts, programs and fleet, with commas between them; all, where nothing is said."""
 
     @property
     def chosen(self) -> frozenset[str]:

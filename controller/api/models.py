@@ -154,7 +154,9 @@ class Manifests(Answer):
 class Message(Answer):
     """One message of the stream."""
 
-    topic: Literal["readings", "plans", "verdicts", "programs"]
+    topic: Literal["readings", "plans", "verdicts", "programs", "fleet"]
     at: Time
     data: Any
-    """readings: up to 100 ReadingRows; plans: a PolicyStatus; verdicts: {policy, verdicts: VerdictRows}; programs: a Program."""
+    """readings: up to 100 ReadingRows; plans: a PolicyStatus; verdicts: {policy, verdicts: VerdictRows}; programs: a Program;
+    fleet: a FleetGlance.
+    """

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from controller.api import glance, models, shapes
 from controller.api.routes import OPERATIONS, ROOT, Operation
+from controller.api.told import FleetGlance
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -68,7 +69,7 @@ def document(version: str) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     """Of all bodies, answers, and messages; parameters carry their own."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(shapes.Problem, "serialization")]
-    wanted += [(models.Message, "serialization"), (glance.ReadingRow, "serialization")]
+    wanted += [(told, "serialization") for told in (models.Message, glance.ReadingRow, FleetGlance)]
     for operation in OPERATIONS:
         if operation.answer is not None:
             wanted.append((operation.answer, "serialization"))

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+from controller.api.page_fleet import fleet_part, how_many
 from controller.api.page_programs import in_flight, lately, waiting
 from controller.api.page_tables import nodes, sums, workloads
 from controller.programs import ProgramState
@@ -31,8 +32,10 @@ EXPLAINED: Final = 5
 """Workloads that stay as they are which are shown at once; more unfold."""
 
 
-def landing_page(view: View, links: Mapping[str, str], programs: Sequence[Program] = ()) -> str:
-    """The whole page. `programs`: those that are open or were a short time ago, newest first."""
+def landing_page(
+    view: View, links: Mapping[str, str], programs: Sequence[Program] = (), fleet: View | None = None
+) -> str:
+    """The whole page. `programs`: those that are open or were a short time ago, newest first; `fleet`: page_fleet.py has it."""
     pending = sum(each.state is ProgramState.PENDING for each in programs)
     title = f"orcha: {pending} {'waits' if pending == 1 else 'wait'} for approval" if pending else "orcha"
     return (
@@ -41,17 +44,18 @@ def landing_page(view: View, links: Mapping[str, str], programs: Sequence[Progra
         '<noscript><meta http-equiv="refresh" content="15"></noscript></head><body>'
         '<a class="skip" href="#main">Skip to what earns what and what would change</a>'
         f'<header><h1>orcha</h1><p class="dim">version {escape(view["version"])}</p>{_links(links)}</header>'
-        f'<main id="main" tabindex="-1">{_main(view, programs)}</main>'
+        f'<main id="main" tabindex="-1">{_main(view, programs, fleet)}</main>'
         '<footer><p id="live">This page loads itself again every 15 seconds.</p>'
         '<p id="news" class="quiet" role="status" aria-live="polite"></p></footer></body></html>\n'
     )
 
 
-def _main(view: View, programs: Sequence[Program]) -> str:
+def _main(view: View, programs: Sequence[Program], fleet: View | None) -> str:
     plans = "".join(policy(item, view) for item in view["policies"])
+    agents = how_many(fleet) if fleet is not None else None
     return (
-        f"{refused(view)}{sums(view, programs)}{waiting(programs, view)}{in_flight(programs, view)}"
-        f"{plans or _no_policy(view)}{workloads(view)}{nodes(view)}{lately(programs, view)}"
+        f"{refused(view)}{sums(view, programs, agents)}{waiting(programs, view)}{in_flight(programs, view)}"
+        f"{plans or _no_policy(view)}{workloads(view)}{nodes(view)}{fleet_part(fleet)}{lately(programs, view)}"
     )
 
 

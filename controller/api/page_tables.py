@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 View = dict[str, Any]
 NUMBERS: Final = frozenset(
-    {"earns USD/h", "in hand USD/h", "allocated", "used", "better split", "read", "oldest reading"}
+    {
+        "earns USD/h",
+        "in hand USD/h",
+        "allocated",
+        "used",
+        "better split",
+        "read",
+        "oldest reading",
+        "held here",
+        "held in all",
+    }
 )
 _UNKNOWN: Final = "“?” is unknown, which is not zero."
 
@@ -37,19 +47,20 @@ def row(name: str, first: str, cells: Iterable[str]) -> str:
     return f'<tr id="{escape(name, quote=True)}" role="row"><th scope="row" role="rowheader">{first}</th>{"".join(cells)}</tr>'
 
 
-def cell(head: str, text: str, style: str = "", title: str = "") -> str:
-    """Of the column of that name. `text`: plain."""
+def cell(head: str, text: str, style: str = "", title: str = "", say: str = "") -> str:
+    """Of the column of that name. `text`: plain; told aloud when it changes, under the name `say`, where there is one."""
     styles = " ".join(filter(None, (style, "number" if head in NUMBERS else "")))
     more = f' class="{styles}"' if styles else ""
     more += f' title="{escape(title, quote=True)}"' if title else ""
-    return f'<td role="cell" data-label="{escape(head, quote=True)}"{more}><span>{escape(text)}</span></td>'
+    aloud = f' data-say="{escape(say, quote=True)}"' if say else ""
+    return f'<td role="cell" data-label="{escape(head, quote=True)}"{more}><span{aloud}>{escape(text)}</span></td>'
 
 
 # --- at a glance --------------------------------------------------------------------------------------------------
 
 
-def sums(view: View, programs: Sequence[Program]) -> str:
-    """How much all of them earn, how many are up, what waits."""
+def sums(view: View, programs: Sequence[Program], agents: tuple[str, str] | None = None) -> str:
+    """How much all of them earn, how many are up, what waits; of a fleet how many `agents` are alive, with a note."""
     rows = view["workloads"]
     up = sum(row["up"] is True for row in rows)
     failing = sum(row["up"] is False for row in rows)
@@ -65,6 +76,7 @@ def sums(view: View, programs: Sequence[Program]) -> str:
             ", ".join(filter(None, (f"{failing} failing" if failing else "", waits))),
         ),
         _sum("Waiting for approval", str(pending), f"{moving} under way" if moving else ""),
+        _sum("Agents alive", *agents) if agents is not None else "",
     )
     return (
         '<section id="sums" aria-labelledby="sums-title"><h2 id="sums-title" class="quiet">At a glance</h2>'

@@ -2,6 +2,8 @@
 
     publish ──encode once──▶ one bounded queue per client ──its own task──▶ the socket
 
+Of readings, plans, verdicts and programs the loop and the Desk tell; of the fleet telling.py.
+
 A message is encoded once, and every queue holds the same bytes. Who has let `most_messages` or `most_bytes` pile up is
 told so with close code 1013 (try again later) and cut off where it does not even read that. Nothing is kept for those
 who come later: the newest is had by GET.
@@ -97,6 +99,10 @@ class Stream:
     @property
     def clients(self) -> int:
         return len(self._clients)
+
+    def wants(self, topic: str) -> bool:
+        """Whether anybody listens to it."""
+        return any(topic in client.topics for client in self._clients)
 
     # what is told
 

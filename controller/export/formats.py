@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 from controller.export.columns import Column, Kind, Row
+from controller.extras import how_to_get
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,7 +202,7 @@ class Parquet:
         try:
             import pyarrow as pa
         except ImportError as exc:
-            raise NotInstalled("Parquet needs the extra 'parquet': pip install 'orcha[parquet]'") from exc
+            raise NotInstalled(f"Parquet needs the library pyarrow; {how_to_get('pyarrow')}") from exc
         types = {
             Kind.TIME: pa.timestamp("us", tz="UTC"), Kind.NUMBER: pa.float64(), Kind.WHOLE: pa.int64(),
             Kind.TRUTH: pa.bool_(),

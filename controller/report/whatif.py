@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def with_forced(decision: Decision, forced: Mapping[str, float]) -> tuple[Decisi
     moves = _moves(problem, _solved(problem, forced, state.spec.objective.solver), curves)
     missed = [key for key, value in sorted(forced.items()) if not _reached(moves, standing, key, value)]
     if missed:
-        raise Impossible(f"{missed[0]} cannot have {_some(standing, missed[0], forced[missed[0]])} {_CONSTRAINED}")
+        raise Impossible(f"{missed[0]} cannot have {_some(standing, missed[0], forced[missed[0]])} {_beside(state)}")
     worth = weigh(moves, curves, standing.trust)
     plan = _plan(decision.plan, moves, worth, curves)
     verdicts = guard(state, plan, curves, standing)
@@ -124,9 +124,12 @@ def with_forced(decision: Decision, forced: Mapping[str, float]) -> tuple[Decisi
     return replace(decision, plan=plan, verdicts=verdicts, reason=reason, sentence=sentence), worth
 
 
-_CONSTRAINED: Final = (
-    "beside what the policy's constraints ask for; lift them with --set policy.NAME.constraints=[], or force less"
-)
+def _beside(state: State) -> str:
+    """What keeps it from that, and what would be possible: what a fleet asks for is not lifted by another policy."""
+    own = "beside what the policy's constraints ask for; lift them with --set policy.NAME.constraints=[], or force less"
+    if not state.parts:
+        return own
+    return own.replace(";", f" and this site's part of the fleet's {', '.join(sorted(set(state.parts.values())))};", 1)
 
 
 def _check_alone(decision: Decision, standing: Standing, key: str, value: float) -> None:

@@ -562,7 +562,7 @@ def test_without_the_extra_its_name_is_said():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "LeaseRefused" in done.stderr
-    assert "pip install 'orcha[kubernetes]'" in done.stderr
+    assert "pip install lightkube" in done.stderr
 
 
 # alone

@@ -386,6 +386,14 @@ class TestBadFiles:
         with pytest.raises(StoreRefused, match="read-only for orcha; let its user write"):
             await Store.open(url(path))
 
+    @pytest.mark.parametrize("write", [True, False], ids=["to write", "to read"])
+    async def test_a_state_in_a_folder_of_somebody_else_is_refused_with_what_to_do(self, unprivileged, write):
+        theirs = unprivileged / "theirs"
+        theirs.mkdir()
+        theirs.chmod(0)
+        with pytest.raises(StoreRefused, match=r"cannot be reached \(Permission denied\); run this as who owns it"):
+            await Store.open(url(theirs / "state" / "orcha.db"), write=write)
+
     async def test_a_directory_that_cannot_be_written_is_refused(self, unprivileged):
         unprivileged.chmod(0o555)
         with pytest.raises(StoreRefused, match="read-only for orcha"):

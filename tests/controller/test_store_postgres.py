@@ -134,5 +134,5 @@ def test_without_the_extra_its_name_is_said():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "StoreRefused" in done.stderr
-    assert "pip install 'orcha[postgres]'" in done.stderr
+    assert "pip install asyncpg" in done.stderr
     assert "hunter2" not in done.stderr.splitlines()[-1]

@@ -18,6 +18,7 @@ from controller.api.app import application
 from controller.api.stream import Stream
 from controller.programs import ProgramState
 from tests.controller.api import desk
+from tests.controller.api.fleets import LIMIT, some_fleet
 
 pytestmark = [pytest.mark.tool("chromium"), pytest.mark.xdist_group("chromium")]
 HOSTILE = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
@@ -26,9 +27,10 @@ SWITCHES = ["--disable-gpu", "--disable-dev-shm-usage", *(["--no-sandbox"] if os
 
 
 class Controller:
-    """A served page, and what it shows."""
+    """A served page, and what it shows. `fleet`: that it shows as well, as its first site sees it."""
 
-    def __init__(self):
+    def __init__(self, fleet=None):
+        self.fleet = fleet
         self.view = desk.view()
         self.office = desk.Desk(*desk.some_programs())
         self.version = 0
@@ -51,8 +53,11 @@ class Controller:
 
     async def _serve(self):
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        more = (
+            {"fleet": self.fleet.face("site-00", limits=[LIMIT]), "now": lambda: self.fleet.now} if self.fleet else {}
+        )
         faces = desk.faces(
-            view=lambda: self.view, version=lambda: self.version, stream=self.stream, operations=self.office,
+            view=lambda: self.view, version=lambda: self.version, stream=self.stream, operations=self.office, **more,
         )  # fmt: skip
         app = application(faces, "127.0.0.1")
 
@@ -84,6 +89,15 @@ class Controller:
         self.version += 1
         self._loop.call_soon_threadsafe(self.stream.publish, "plans", {"name": "default"})
 
+    def in_the_fleet(self, happens):
+        """Let something happen in the fleet, and half a minute go by there."""
+
+        def happen():
+            happens()
+            self.fleet.run(30)
+
+        self._loop.call_soon_threadsafe(happen)
+
     def listeners(self):
         return self.stream.clients
 
@@ -104,9 +118,13 @@ def chromium_path():
 
 
 @pytest.fixture
-def controller():
-    with Controller().serving() as controller:
+def controller(request):
+    """Of a fleet, where the test asks for one."""
+    with Controller(some_fleet() if hasattr(request, "param") else None).serving() as controller:
         yield controller
+
+
+of_a_fleet = pytest.mark.parametrize("controller", ["of-a-fleet"], indirect=True)
 
 
 @pytest.fixture
@@ -162,6 +180,21 @@ def test_everything_is_there(visit, javascript):
         assert address is None or page.request.get(address).status == 200
 
 
+@of_a_fleet
+@pytest.mark.parametrize("javascript", [False, True], ids=["without-javascript", "with-javascript"])
+def test_the_fleet_is_there_where_there_is_one(visit, javascript):
+    page = visit(javascript=javascript)
+    fleet = page.get_by_role("region", name="Fleet attic: this is site site-00")
+    expect(fleet).to_contain_text("3 of 3 agents are alive, as far as site-00 has heard; they know the same since")
+    expect(fleet.get_by_role("row", name="site-02 site")).to_contain_text("alive")
+    expect(fleet.get_by_role("row", name="cpu golem cpu")).to_contain_text("may hold 10 cores")
+    expect(fleet.get_by_role("listitem").filter(has_text="p-1")).to_contain_text("waits until p-0 of site-00 is over")
+    for name in ("fleet as JSON", "messages as JSON"):
+        link = page.get_by_role("link", name=name)
+        expect(link).to_be_visible()
+        assert page.request.get(page.url + link.get_attribute("href")).status == 200
+
+
 def test_without_javascript_the_page_loads_itself_again(visit, controller):
     page = visit(javascript=False)
     expect(page.locator("#live")).to_have_text("This page loads itself again every 15 seconds.")
@@ -199,6 +232,26 @@ def test_what_begins_and_what_is_over_moves_between_the_sections(visit, controll
     news = page.get_by_role("status")
     expect(news).to_contain_text("p-00000001 approved.")
     expect(news).to_contain_text("p-00000002 is no longer shown.")
+
+
+@of_a_fleet
+def test_a_site_that_falls_silent_and_comes_back_appears_without_a_reload_and_is_told(visit, controller):
+    page = listening(visit(), controller)
+    page.evaluate("window.here = true")
+    state, news = page.locator("#agent-site-02 td[data-label=state]"), page.get_by_role("status")
+
+    def both(happen):
+        for name in ("site-01", "site-02"):
+            happen(name)
+
+    controller.in_the_fleet(lambda: both(controller.fleet.kill))
+    expect(state).to_have_text("cut off")
+    expect(news).to_have_text("Agent site-01: cut off. Agent site-02: cut off")
+    expect(page.locator("#sums")).to_contain_text("1 of 3site-01, site-02 cut off")
+    controller.in_the_fleet(lambda: both(controller.fleet.start))
+    expect(state).to_have_text("alive")
+    expect(news).to_have_text("Agent site-01: alive. Agent site-02: alive")
+    assert page.evaluate("window.here") is True
 
 
 def test_focus_what_is_open_and_what_is_selected_stay(visit, controller):
@@ -278,6 +331,7 @@ def test_many_that_stay_unfold_by_keyboard(visit, controller):
     expect(page.get_by_text("rack-1/w8 stays: w8 is old")).to_be_visible()
 
 
+@of_a_fleet
 @pytest.mark.parametrize("width", [360, 1200])
 def test_what_a_screen_reader_is_told_has_names_and_roles_at_every_width(visit, width):
     page = visit(width=width)
@@ -287,6 +341,9 @@ def test_what_a_screen_reader_is_told_has_names_and_roles_at_every_width(visit, 
         '- region "Waiting for approval":', '- article "p-00000001 pending":', '- region "What earns what":',
         '- table "Gross is what the protocol credits', '- columnheader "in hand USD/h"', '- rowheader "rack-1/golem golem"',
         '- region "Nodes":', '- table "Of what runs on each', '- region "Done lately":', "- status",
+        'region "Fleet attic: this is site site-00"', '- table "Each site decides for itself', '- rowheader "site-00 this site"',
+        '- table "Limits over all sites', '- columnheader "this site\'s part"', '- rowheader "cpu golem cpu"',
+        '- heading "Programs that wait for another site" [level=3]', '- navigation "More of the fleet":',
     ):  # fmt: skip
         assert part in told, part
     levels = page.get_by_role("heading").evaluate_all("all => all.map(each => +each.localName[1])")
@@ -320,6 +377,7 @@ CONTRASTS = """() => {
 }"""
 
 
+@of_a_fleet
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_every_text_stands_out_from_what_it_is_on(visit, controller, scheme):
     """WCAG 2.2, 1.4.3: at least 4.5 to 1."""
@@ -335,12 +393,14 @@ def test_every_text_stands_out_from_what_it_is_on(visit, controller, scheme):
         "workloads": [desk.row(f"rack-{i}/w", **more) for i, more in enumerate(states)],
         "manifests": {"problems": ["a.yaml:3: spec: is missing"]},
     }
+    controller.in_the_fleet(lambda: controller.fleet.kill("site-02"))
     page = visit(color_scheme=scheme)
     found = page.evaluate(CONTRASTS)
     assert len(found) > 60
     assert {name: ratio for name, ratio in found.items() if ratio < 4.5} == {}
 
 
+@of_a_fleet
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("width", [360, 768, 1200])
 def test_nothing_has_to_be_scrolled_sideways(visit, controller, width, scheme, tmp_path):
@@ -350,6 +410,7 @@ def test_nothing_has_to_be_scrolled_sideways(visit, controller, width, scheme, t
         "policies": [desk.policy() | {"sentence": "unbroken-" * 40}],
         "manifests": {"problems": ["/etc/orcha/" + "d" * 200 + ".yaml:3: spec: is missing"]},
     }
+    controller.in_the_fleet(lambda: controller.fleet.kill("site-02"))
     page = visit(width=width, color_scheme=scheme)
     wide = page.evaluate("""() => [...document.querySelectorAll("body *")].filter(
         (each) => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflowX !== "visible"

@@ -37,6 +37,7 @@ from controller.actuate.kubernetes.fields import (
 from controller.actuate.kubernetes.rollout import is_seen, left_alone, missing, outdated, stuck, unready, unresized
 from controller.actuate.kubernetes.wanted import fields_of, only_resizes, wanted
 from controller.actuate.kubernetes.writing import Writing, resources_in
+from controller.extras import how_to_get
 from exporters.nodes import Kubernetes as Spec
 from exporters.placeholders import CannotFill
 
@@ -59,9 +60,7 @@ def shared_connection() -> Connect:
         try:
             from controller.actuate.kubernetes.api import Api
         except ImportError as exc:
-            raise Refused(
-                "the driver kubernetes needs the extra 'kubernetes': pip install 'orcha[kubernetes]'"
-            ) from exc
+            raise Refused(f"the driver kubernetes needs the library lightkube; {how_to_get('lightkube')}") from exc
         if not opened:
             opened.append(Api())
         return opened[0].share()

@@ -58,7 +58,9 @@
       ([name, text]) => text.startsWith(name) ? `${text}.` : `${name}: ${text}`);
     const gone = [...before.keys()].filter((name) => !after.has(name)).map((name) => `${name} is no longer shown.`);
     const all = [...changed, ...gone], more = all.length > 3 ? ` And ${all.length - 3} more changes.` : "";
-    if (all.length) news.textContent = all.slice(0, 3).join(" ") + more;
+    const last = Math.min(all.length, 3) - 1;
+    const parted = (each, i) => i < last && !each.endsWith(".") ? `${each}.` : each;
+    if (all.length) news.textContent = all.slice(0, 3).map(parted).join(" ") + more;
   };
 
   const clock = () => new Date().toLocaleTimeString();
@@ -103,7 +105,7 @@
   };
 
   const listen = () => {
-    const address = new URL("api/v1/stream?topics=plans,programs", location.href);
+    const address = new URL("api/v1/stream?topics=plans,programs,fleet", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
     socket.onopen = () => { pause = 1000; };

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from controller.extras import how_to_get
 from controller.fleet.manifest import Nats
 from controller.fleet.transport import Unreachable
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-INSTALL: Final = "install it with pip install 'orcha[fleet]'"
 WAIT: Final = 3
 """Seconds for one step of connecting."""
 PING_EVERY, PINGS = 3, 2
@@ -72,10 +72,10 @@ def check(nats: Nats) -> None:
         Place.read(server)
     _proof(nats)
     _trust(nats)
-    wanted = ["nats", *(["nkeys"] if nats.credentials_file is not None else [])]
-    for name in wanted:
+    wanted = {"nats": "nats-py", **({"nkeys": "nkeys"} if nats.credentials_file is not None else {})}
+    for name, library in wanted.items():
         if find_spec(name) is None:
-            raise Unreachable(f"NATS needs the Python package {name}, which is not here; {INSTALL}")
+            raise Unreachable(f"NATS needs the library {library}; {how_to_get(library)}")
 
 
 async def connect(nats: Nats, place: Place, told: Told, ended: Callable[[], Awaitable[None]]) -> Client:
@@ -104,7 +104,7 @@ async def connect(nats: Nats, place: Place, told: Told, ended: Callable[[], Awai
     except Exception as exc:
         await leave(client)
         why = next((each for each in reversed([*heard, exc]) if type(each).__name__ != "NoServersError"), exc)
-        raise Unreachable(f"{place.url} {_said(why, nats)}") from exc
+        raise Unreachable(f"{place.url} {_wanted(client, why) or _said(why, nats)}") from exc
     except BaseException:
         await leave(client)
         raise
@@ -216,6 +216,16 @@ def _trust(nats: Nats) -> ssl.SSLContext | None:
         raise Unreachable(f"caFile {nats.ca_file} cannot be used: {exc.strerror or exc}") from None
 
 
+def _wanted(client: Client, why: Exception) -> str:
+    """What the server wants and nobody here has; "": that is not why. It ends the connection without a word then."""
+    info: dict[str, Any] = client._server_info  # noqa: SLF001 as in _look
+    if not info.get("tls_verify") or isinstance(why, ssl.SSLCertVerificationError):
+        return ""
+    return (
+        "wants a certificate of its clients (verify in its tls {}), which orcha has none of; use a token or credentials"
+    )
+
+
 def _said(exc: Exception, nats: Nats) -> str:
     """One sentence without secrets."""
     text = str(exc).lower()
@@ -231,6 +241,8 @@ def _said(exc: Exception, nats: Nats) -> str:
         return f"cannot be trusted: {getattr(exc, 'verify_message', '') or exc.reason or 'TLS failed'}"
     if isinstance(exc, TimeoutError):
         return "does not answer"
+    if isinstance(exc, ConnectionRefusedError):  # asyncio says the address once more
+        return "cannot be reached: nothing listens there (connection refused)"
     if isinstance(exc, OSError):
         return f"cannot be reached: {exc.strerror or exc}"
     return f"cannot be used: {type(exc).__name__}"

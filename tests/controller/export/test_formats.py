@@ -144,5 +144,7 @@ def test_without_pyarrow_it_is_said_what_to_install(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert done.stderr == "orcha: Parquet needs the extra 'parquet': pip install 'orcha[parquet]'\n"
+    assert done.stderr == (
+        "orcha: Parquet needs the library pyarrow; install it where orcha is: pip install pyarrow, or pipx inject orcha pyarrow\n"
+    )
     assert list(tmp_path.iterdir()) == []

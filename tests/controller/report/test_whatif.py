@@ -323,6 +323,12 @@ def test_a_constraint_is_kept_beside_what_is_forced():
         whatif(now, now, forced={KEY: 5.0})
 
 
+def test_a_part_of_a_fleet_s_limit_is_named_where_it_keeps_what_is_forced_out():
+    now = replace(competing(policy(constraints=[{"protocol": "golem", "minTotal": "6"}])), parts={0: "golem-least"})
+    with pytest.raises(Impossible, match=r"ask for and this site's part of the fleet's golem-least; lift them"):
+        whatif(now, now, forced={KEY: 5.0})
+
+
 @settings(max_examples=40)
 @given(worlds(lively=True), st.data())
 def test_whatever_is_forced_is_had_and_nothing_is_over_allocated_or_it_is_refused(world, data):
