@@ -45,12 +45,19 @@ def site_named(fleet: Fleet, given: str | None) -> str:
     return name
 
 
+def _in_environment() -> str:
+    """As somebody wrote it there; "": nobody did."""
+    name = os.environ.get(VARIABLE)
+    return f"{VARIABLE}={name}" if name else ""
+
+
 @contextlib.asynccontextmanager
 async def joined(fleet: Fleet | None, given: str | None, store: Store, clock: Clock) -> AsyncIterator[Site | None]:
     """The controller's part in the fleet, its agent at work; None: it stands alone. Raises CouldNot."""
     if fleet is None:
-        if given is not None:
-            raise CouldNot(f"--site {given} needs a Fleet among the manifests that has this site")
+        if wanted := f"--site {given}" if given is not None else _in_environment():
+            # alone it would not keep to the limits that the others rely on
+            raise CouldNot(f"{wanted} needs a Fleet among the manifests that has this site")
         yield None
         return
     me = site_named(fleet, given)

@@ -50,7 +50,7 @@ def forget(
         say("there is nothing of a fleet in this state; nothing was changed")
         return
     say(
-        f"forgotten: what {', '.join(names)} knew; it takes nothing more until all other agents have told what was promised"
+        f"forgotten: what {', '.join(names)} knew; nothing more is taken until all other agents have told what was promised"
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from controller.address import StoreError, address_of
 from controller.doctor import here
 from controller.doctor.drivers import drivers, lease
-from controller.doctor.files import credentials, tokens, unusable
+from controller.doctor.files import credentials, named_in, not_asked, not_plain, tokens, unusable
 from controller.doctor.finding import Finding, split, unknown
 from controller.doctor.fleet import fleet
 from controller.doctor.listening import listening
@@ -71,9 +71,12 @@ class _Examination:
         self._asked, self._found, self._collectors, self._client = asked, found, collectors, client
         self._spec = found.settings.spec
         self._session, self._clock = HttpSession(client), SystemClock()
+        self._closed: frozenset[str] = frozenset()
+        """Files that must not even be opened, once that is known."""
 
     async def run(self) -> list[Finding]:
         files = await _within("credentials", asyncio.to_thread(credentials, self._found), _GRACE)
+        self._closed = await asyncio.to_thread(not_plain, files)
         parts = await asyncio.gather(
             self._nodes_and_what_follows(unusable(files)),
             self._lease(),
@@ -88,11 +91,13 @@ class _Examination:
         """Prices are asked for the tokens that the nodes count in, and drivers may want to know what a node has."""
         patience = self._asked.patience
         findings, readings = await self._nodes(skipped)
-        if (self._asked.source or self._spec.source) == "embedded":
+        if self._closed & named_in(self._spec.prices):
+            prices = _within("prices", _just(not_asked("prices", "prices")), patience)
+        elif (self._asked.source or self._spec.source) == "embedded":
             work = priced(readings.values(), self._spec.prices, self._session, self._clock, patience / 2)
             prices = _within("prices", work, patience / 2)
         else:
-            prices = _within("prices", _nothing(), patience)
+            prices = _within("prices", _just(), patience)
         return [
             finding for part in (findings, *await asyncio.gather(prices, self._drivers(readings))) for finding in part
         ]
@@ -107,6 +112,8 @@ class _Examination:
         return [*map(judged, looked), *clocks(looked)], readings
 
     async def _nodes_of_prometheus(self) -> tuple[list[Finding], dict[str, Reading]]:
+        if self._closed & named_in(self._spec.prometheus):
+            return [not_asked("nodes", "source")], {}
         try:
             source = source_of(self._found.nodes, self._spec, self._collectors, self._client, self._clock, "prometheus")
         except NotChosen as exc:
@@ -124,10 +131,14 @@ class _Examination:
 
     async def _drivers(self, readings: Mapping[str, Reading]) -> list[Finding]:
         workloads = {each.key: each for each in workloads_of(self._found.nodes, self._collectors)}
+        acting = {key: each.spec.actuator for key, each in workloads.items() if each.spec.actuator is not None}
+        skipped = sorted(key for key, actuator in acting.items() if self._closed & named_in(actuator))
+        asked = {key: each for key, each in workloads.items() if key not in skipped}
         work = drivers(
-            self._found, workloads, readings, self._collectors, self._session, self._clock, self._folder(), self._asked.patience / 2
+            self._found, asked, readings, self._collectors, self._session, self._clock, self._folder(), self._asked.patience / 2
         )  # fmt: skip
-        return await _within("drivers", work, self._asked.patience / 2)
+        found = await _within("drivers", work, self._asked.patience / 2)
+        return [*found, *(not_asked("drivers", key) for key in skipped)]
 
     async def _lease(self) -> list[Finding]:
         wanted = self._spec.lease
@@ -138,27 +149,40 @@ class _Examination:
     def _folder(self) -> Path:
         """Beside the state; where that is a database, where orcha is started."""
         try:
-            path = address_of(state_url(self._found, self._asked.state), write=True).path
-        except (CouldNot, StoreError):
+            path = address_of(self._state_url(), write=True).path
+        except (CouldNot, StoreError, OSError):
             path = None
         return path.parent if path else Path.cwd()
 
+    def _state_url(self) -> str:
+        """Raises CouldNot, also for a file that holds no text, or that whoever opened it would wait for."""
+        file = self._spec.state_file
+        told = self._asked.state or self._spec.state
+        if file and not told and str(Path(file)) in self._closed:
+            raise CouldNot(f"where it is was not read: {file} cannot be used; mend the file (under credentials)")
+        try:
+            return state_url(self._found, self._asked.state)
+        except UnicodeDecodeError as exc:
+            raise CouldNot(
+                f"{file} (Settings spec.stateFile) holds no text; write the state's address into it"
+            ) from exc
+
     async def _state(self) -> list[Finding]:
         try:
-            url = state_url(self._found, self._asked.state)
+            url = self._state_url()
         except CouldNot as exc:
             return [split("state", "state", str(exc))]
         return await _within("state", state(url, self._asked.patience), self._asked.patience)
 
     async def _addresses(self) -> list[Finding]:
-        looks = beside(self._found, self._client, self._session, self._asked.patience)
+        looks = beside(self._found, self._client, self._session, self._asked.patience, self._closed)
         return await _within("addresses", _together(looks), self._asked.patience)
 
     async def _fleet(self) -> list[Finding]:
         found = self._found.fleet
         if found is None:
             return []
-        return await _within("fleet", fleet(found, self._asked.patience), self._asked.patience)
+        return await _within("fleet", fleet(found, self._asked.patience, self._closed), self._asked.patience)
 
     async def _controller(self) -> list[Finding]:
         listen = self._asked.listen or self._spec.listen
@@ -170,8 +194,8 @@ class _Examination:
             return port
 
 
-async def _nothing() -> list[Finding]:
-    return []
+async def _just(*findings: Finding) -> list[Finding]:
+    return list(findings)
 
 
 async def _together(looks: Iterable[Coroutine[Any, Any, Finding]]) -> list[Finding]:

@@ -6,13 +6,16 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from controller.doctor.finding import Finding, Mark, fail, ok, warn
+from controller.doctor.finding import Finding, Mark, fail, ok, unknown, warn
 from controller.manifests import Manifests
 from exporters.doors import is_loopback
 from exporters.manifests import secret_files
 from exporters.settings import read_listen
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 AREA = "credentials"
 
@@ -26,24 +29,41 @@ def credentials(found: Manifests) -> list[Finding]:
 
 
 def unusable(findings: Iterable[Finding]) -> frozenset[str]:
-    """The files that must not even be opened: a pipe would be waited for."""
+    """The files without which there is nothing to ask with."""
     return frozenset(finding.what for finding in findings if finding.area == AREA and finding.mark is Mark.FAIL)
 
 
+def not_plain(findings: Iterable[Finding]) -> frozenset[str]:
+    """Those of them that must not even be opened: a pipe would be waited for, and for ever."""
+    return frozenset(name for name in unusable(findings) if os.path.exists(name) and not os.path.isfile(name))  # noqa: PTH110, PTH113 Path raises for what is in a folder of somebody else
+
+
 def named_by(data: Any) -> frozenset[str]:
-    """Every file with a secret that a part of a manifest names."""
-    return frozenset(file for _, file in secret_files(data, ()))
+    """Every file with a secret that a part of a manifest names, each written in one way."""
+    return frozenset(str(Path(file)) for _, file in secret_files(data, ()))
+
+
+def named_in(spec: BaseModel) -> frozenset[str]:
+    """The same of a spec."""
+    return named_by(spec.model_dump(by_alias=True, mode="json"))
+
+
+def not_asked(area: str, what: str) -> Finding:
+    """Of what needs a file that is of no use."""
+    return unknown(
+        area, what, "was not asked: a file that it needs cannot be used", "mend the file (under credentials)"
+    )
 
 
 def _named(found: Manifests) -> Iterator[tuple[str, str]]:
     for node in found.nodes:
         for name, spec in node.spec.workloads.items():
-            for file in named_by(spec.model_dump(by_alias=True, mode="json")):
+            for file in named_in(spec):
                 yield f"{node.name}/{name}", file
-    for _, file in secret_files(found.settings.spec.model_dump(by_alias=True, mode="json"), ()):
+    for file in named_in(found.settings.spec):
         yield "Settings", file
     if found.fleet is not None:
-        for _, file in secret_files(found.fleet.spec.model_dump(by_alias=True, mode="json"), ()):
+        for file in named_in(found.fleet.spec):
             yield "Fleet", file
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
+from controller.doctor.files import named_in, not_asked
 from controller.doctor.finding import Finding, Mark, ok, split, warn
 from controller.fleet.transport import Unreachable
 from controller.membership import VARIABLE, site_named
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 AREA: Final = "fleet"
 
 
-async def fleet(found: Fleet, patience: float) -> list[Finding]:
-    """Which site this is, and a look at each server."""
+async def fleet(found: Fleet, patience: float, closed: frozenset[str] = frozenset()) -> list[Finding]:
+    """Which site this is, and a look at each server. `closed`: files that must not be opened."""
     nats = found.spec.nats
+    if nats is not None and closed & named_in(nats):
+        return [_site(found), *(not_asked(AREA, f"NATS {address}") for address in nats.servers)]
     looks = [_server(nats, address, patience) for address in nats.servers] if nats is not None else []
     servers = list(await asyncio.gather(*looks))
     if any(each.mark is Mark.OK for each in servers):  # one that answers is enough

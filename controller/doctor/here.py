@@ -27,7 +27,7 @@ def program(version: str) -> Finding:
 def read(paths: Iterable[Path], collectors: Mapping[str, Collector]) -> tuple[Manifests | None, list[Finding]]:
     """The manifests, None where they cannot be used, and how it stands with them."""
     names = ", ".join(map(str, paths))
-    missing = [path for path in paths if not path.exists()]
+    missing = [path for path in paths if _is_missing(path)]
     if missing:
         todo = "write the first manifests with `orcha init`, or name yours with --manifests DIR"
         return None, [fail(AREA, str(path), "does not exist", todo) for path in missing]
@@ -41,6 +41,17 @@ def read(paths: Iterable[Path], collectors: Mapping[str, Collector]) -> tuple[Ma
             for problem in found.problems
         ]
     return found, [_valid(names, found), *_watched(names, found)]
+
+
+def _is_missing(path: Path) -> bool:
+    """What lies in a folder that this user may not enter is not missing for certain; reading it says what is wrong."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _valid(names: str, found: Manifests) -> Finding:

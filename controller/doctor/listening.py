@@ -68,8 +68,9 @@ async def _who(listen: str, url: str, session: Session, patience: float) -> Find
         async with asyncio.timeout(patience):
             page = (await session.request("GET", f"{url}/metrics")).text()
             version = _BUILD.search(page)
-            if version is None and "orcha_leader" not in page:
-                return fail(AREA, listen, "something that is no orcha listens there", _OTHER)
+            if "orcha_leader" not in page:
+                part = "something that is no orcha" if version is None else "an orcha that is no controller"
+                return fail(AREA, listen, f"{part} listens there", _OTHER)
             ready = await session.request("GET", f"{url}/readyz", ok=(200, 503))
     except (PollError, TimeoutError):
         return fail(AREA, listen, "something that is no orcha listens there", _OTHER)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.doctor.files import named_by
+from controller.doctor.files import named_in, not_asked
 from controller.doctor.finding import Finding, Mark, fail, ok, split, unknown, warn
 from exporters.collector import look, workloads_of
 
@@ -75,7 +75,7 @@ async def look_at_all(
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(workload: Workload) -> Looked:
-        if unusable & named_by(workload.spec.model_dump(by_alias=True, mode="json")):
+        if unusable & named_in(workload.spec):
             return Looked(workload, None)
         async with gate:
             return await _look(workload, collectors[workload.protocol], Noticing(session, clock), patience)
@@ -96,12 +96,7 @@ def judged(looked: Looked) -> Finding:
     """What one look says."""
     workload, reading = looked.workload, looked.reading
     if reading is None:
-        return unknown(
-            AREA,
-            workload.key,
-            "was not asked: a file that it needs cannot be used",
-            "mend the file (under credentials)",
-        )
+        return not_asked(AREA, workload.key)
     if reading.up:
         return _answers(looked, reading)
     why = reading.failure or "unreachable"

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from controller.doctor.files import named_in, not_asked
 from controller.doctor.finding import Finding, Mark, ok, split
 from controller.observe.prometheus import Asking
 from exporters.errors import Malformed, PollError, TimedOut
@@ -21,14 +22,16 @@ AREA: Final = "addresses"
 
 
 def beside(
-    found: Manifests, client: aiohttp.ClientSession, session: Session, patience: float
-) -> list[Coroutine[Any, Any, Finding]]:
-    """A look at each address that Settings names."""
+    found: Manifests, client: aiohttp.ClientSession, session: Session, patience: float,
+    closed: frozenset[str] = frozenset(),
+) -> list[Coroutine[Any, Any, Finding]]:  # fmt: skip
+    """A look at each address that Settings names. `closed`: files that must not be opened."""
     spec = found.settings.spec
     looks = []
     if spec.prometheus_url:
         needed = spec.source == "prometheus" or any(policy.spec.limits.block_while for policy in found.policies)
-        looks.append(_prometheus(found, client, Mark.FAIL if needed else Mark.WARN, patience))
+        mark = Mark.FAIL if needed else Mark.WARN
+        looks.append(_prometheus(found, client, mark, patience, skip=bool(closed & named_in(spec.prometheus))))
     if spec.alertmanager_url:
         looks.append(_linked("Alertmanager", spec.alertmanager_url, "/api/v2/status", "versionInfo", session, patience))
     if spec.grafana_url:
@@ -36,10 +39,14 @@ def beside(
     return looks
 
 
-async def _prometheus(found: Manifests, client: aiohttp.ClientSession, mark: Mark, patience: float) -> Finding:
+async def _prometheus(
+    found: Manifests, client: aiohttp.ClientSession, mark: Mark, patience: float, *, skip: bool
+) -> Finding:
     spec = found.settings.spec
     token_file = Path(spec.prometheus.bearer_token_file) if spec.prometheus.bearer_token_file else None
     what = f"Prometheus {spec.prometheus_url}"
+    if skip:
+        return not_asked(AREA, what)
     try:
         async with asyncio.timeout(patience):
             rows = await Asking(client, str(spec.prometheus_url), token_file).now("vector(1)")

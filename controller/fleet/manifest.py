@@ -141,7 +141,7 @@ def _nats(nats: Nats | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for i, address in enumerate(nats.servers):
         path = ("spec", "nats", "servers", i)
         match = _ADDRESS.fullmatch(address)
-        if match is None:
+        if match is None or not 0 < int(match["port"] or 4222) < 2**16:
             yield path, f"{address!r} is no address of NATS; write nats://HOST:PORT, or tls://HOST:PORT"
         elif match["who"]:
             yield path, "holds a user or password; put secrets into files: tokenFile, credentialsFile"
@@ -149,7 +149,9 @@ def _nats(nats: Nats | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
         yield ("spec", "nats"), "has tokenFile and credentialsFile; keep the one that the servers ask for"
 
 
-_ADDRESS: Final = re.compile(r"(?:nats|tls)://(?P<who>[^/\s@]*@)?(?:[^/\s@:\[\]]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
+_ADDRESS: Final = re.compile(
+    r"(?:nats|tls)://(?P<who>[^/\s@]*@)?(?:[^/\s@:\[\]]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
 LEAST: Final = 0.1
 """Seconds between heartbeats, and between sync rounds."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from controller.fleet.shown_limits import limits_view, trouble, troubles_with_limits
+from controller.fleet.shown_limits import limits_view, trouble, troubles_with_limits, troubles_with_manifests
 from controller.fleet.shown_proposals import proposals_of, proposals_view
 from controller.fleet.topology import Topology
 from exporters.quantity import format_duration
@@ -34,6 +34,8 @@ NO_FLEET: Final = (
 class Way(Protocol):
     @property
     def connected(self) -> bool: ...
+    @property
+    def why(self) -> str: ...
 
 
 class Living(Protocol):
@@ -207,6 +209,8 @@ def troubles(face: FleetFace, view: View) -> Iterator[View]:
         )
         return
     found = [*_of_ours(face), *_cut_off(face, view), *_apart(face, view), *troubles_with_limits(view["limits"])]
+    if face.seen_by is not None:
+        found += troubles_with_manifests(face.declared, face.seen_by.peer)
     yield from sorted(found, key=lambda each: not each["serious"])
 
 
@@ -217,17 +221,20 @@ def _of_ours(face: FleetFace) -> Iterator[View]:
             f"{_listed(failing)} cannot write to the disk, and promises nothing new until that is mended",
             "see to the state that --state names; the log has the error",
         )
-    if alone := [each.peer.name for each in face.agents if not each.transport.connected]:
+    if alone := [each for each in face.agents if not each.transport.connected]:
+        whys = "; ".join(sorted({each.transport.why for each in alone}))
         yield trouble(
-            f"{_listed(alone)} has no connection to the servers of spec.nats: it hears nobody, and nobody hears it",
-            "see whether they run and can be reached from here; it is tried again by itself, and limits hold meanwhile",
+            f"{_listed(each.peer.name for each in alone)} has no connection to the servers of spec.nats, "
+            f"hears nobody and is not heard: {whys}",
+            "see to that; it is tried again by itself, and limits hold meanwhile",
         )
     new = [each.peer for each in face.agents if not each.peer.trusted and each.peer.name in face.declared.sites]
     for peer in new:
         silent = sorted(other for other, known in peer.others.items() if not known.agreed)
         yield trouble(
-            f"{peer.name} remembers nothing from before its start; it takes nothing more until {_listed(silent)} agreed with it once",
-            "a new fleet begins once all its agents ran together; of one that is gone for good, take the name out of the Fleet",
+            f"{peer.name} does not remember all that it promised; it takes nothing more until {_listed(silent)} agreed with it once",
+            "a new fleet begins once all its agents ran together; of one that is gone for good, take the name out of the Fleet; "
+            f"where this comes again and again a second controller runs as {peer.name}: stop it",
             serious=False,
         )
 
@@ -240,14 +247,25 @@ def _cut_off(face: FleetFace, view: View) -> Iterator[View]:
     if len(once) > MOST_TOLD:
         since = format_duration(min(row["silent_seconds"] for row in once))
         what = f"{_listed(row['name'] for row in once)} are cut off: {seer} heard none of them for {since}"
-        yield trouble(f"{what}; what they own of each limit stays their own", _where(face, once))
+        yield trouble(f"{what}; {_kept(once)}", _where(face, once))
         once = []
     for row in once:
         what = f"{row['name']} is cut off: {seer} heard from it last {format_duration(row['silent_seconds'])} ago"
-        yield trouble(f"{what}; what it owns of each limit stays its own", _where(face, [row]))
+        yield trouble(f"{what}; {_kept([row])}", _where(face, [row]))
     if never:
         what = f"{seer} has not heard of {_listed(row['name'] for row in never)} since it started"
-        yield trouble(f"{what}; what they own of each limit stays their own", _where(face, never))
+        yield trouble(f"{what}; {_kept(never)}", _where(face, never))
+
+
+def _kept(rows: Sequence[View]) -> str:
+    """What becomes of limits while these are not heard."""
+    sites = sum(row["kind"] == "site" for row in rows)
+    if not sites:
+        return "a relay owns nothing of any limit"
+    if len(rows) == 1:
+        return "what it owns of each limit stays its own"
+    whose = "they" if sites == len(rows) else "the sites among them"
+    return f"what {whose} own of each limit stays their own"
 
 
 def _where(face: FleetFace, rows: Sequence[View]) -> str:

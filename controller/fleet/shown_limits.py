@@ -6,10 +6,12 @@ own: so a sum of rights may be off while messages are on their way, and no site 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from controller.fleet import escrow
+from controller.fleet.wire import WORDED
 from exporters.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -99,13 +101,17 @@ def _shared(head: View, newest: Limit | None, peer: Peer | None, now: float) -> 
     scale = scale_of(head["resource"])
     told = escrow.holdings(peer.replica, newest)
     owes = head["kind"] == NAMES["min_total"]
-    rows = [_row(peer, newest, site, told.get(site), scale, now, owes=owes) for site in newest.members]
+    keep = escrow.adopters(peer.replica, newest)
+    rows = [
+        {**_row(peer, newest, site, told.get(site), scale, now, owes=owes), "adopted": site in keep}
+        for site in newest.members
+    ]
     bound = newest.least if owes else newest.most
     view = {
         **head,
         "in_force": bound / scale if bound is not None else None,
         "as_declared": bound is not None and abs(bound - head["bound"] * scale) < 1,
-        "settled": all(row["adopted"] for row in rows),
+        "settled": len(keep) == len(newest.members),
         "waits_for": [row["site"] for row in rows if not row["adopted"]],
         "held": _sum(row["held"] for row in rows),
         "wanted": _sum(row["wanted"] for row in rows),
@@ -129,7 +135,6 @@ def _row(
         "rights": part / scale if part is not None else None,
         "held": holding.held / scale if holding is not None else None,
         "wanted": holding.want / scale if holding is not None else None,
-        "adopted": limit.id in {each.id for each in bound},
         "silent_seconds": max(0.0, now - heard) if heard is not None else None,
         "alive": peer.health(site, now) > 0 if site in peer.names else None,
     }
@@ -198,6 +203,36 @@ def troubles_with_limits(limits: Iterable[View]) -> Iterator[View]:
             yield trouble(f"{name} is not settled: {why}", _remedy(limit), serious=False)
         if limit["as_declared"] is False:
             yield trouble(f"{name}: {limit['sentence'].partition(';')[0]}", "give every site the same Fleet manifest")
+
+
+def troubles_with_manifests(spec: FleetSpec, peer: Peer) -> Iterator[View]:
+    """Sites whose manifests say something else of a limit than is in force, or count something else by it than the one here. Each
+    tells what its own says (site.py); whose wording is the newest would not learn of the others else.
+    """
+    known = escrow.limits(peer.replica)
+    wanted = [
+        (f"{each.name} {word}", f"{each.name} ({NAMES[field]})", [each.protocol, each.resource])
+        for each in spec.limits
+        for field, word in KINDS.items()
+        if getattr(each, field) is not None
+    ]
+    for name, shown, meaning in (*wanted, (IRREVERSIBLE, f"{IRREVERSIBLE} ({NAMES[IRREVERSIBLE]})", None)):
+        newest = known.get(name)
+        others = [site for site in newest.members if site != peer.name] if newest is not None else []
+        if differ := [site for site in others if newest is not None and _says_else(peer, newest, site, meaning)]:
+            yield trouble(
+                f"limit {shown}: as was heard last, the manifest of {', '.join(differ)} says something else of it",
+                "give every site the same Fleet manifest",
+            )
+
+
+def _says_else(peer: Peer, newest: Limit, site: str, meaning: list[str] | None) -> bool:
+    item = peer.replica.registers.get((WORDED, f"{newest.name}@{site}"))
+    try:
+        said = json.loads(item.value.value) if item is not None else {"wording": "", "of": [meaning]}
+        return said["wording"] not in {"", newest.id} or (meaning is not None and meaning not in said["of"])
+    except (ValueError, KeyError, TypeError):  # of another version of orcha
+        return False
 
 
 def _remedy(limit: View) -> str:

@@ -23,8 +23,8 @@ _FATES: Final = {"goes": GOOD, "waits": STALE, "cancelled": DIM}
 _ERRORS: Final = {
     "full": "came or was to be sent faster than it could be taken",
     "malformed": "could not be read; do both sides run the same version of orcha?",
-    "refused": "made no sense to whoever got it; its log and `orcha fleet agents` say why",
-    "unreachable": "could not be sent: the servers of spec.nats, or the way to them, are down",
+    "refused": "made no sense to whoever got it; `orcha fleet agents` there says why",
+    "unreachable": "could not be sent: the servers of spec.nats were not reached, or took no more; the log says why",
 }
 MOST_ERRORS: Final = 10
 PICTURE: Final = r"""
@@ -224,7 +224,7 @@ def timeline_table(view: View, width: int = 160) -> RenderableType:
         ("p95", "right"), ("p99", "right"), ("errors", "right"), ("last", "right"),
     ]  # fmt: skip
     now = seconds(view["at"]) or 0.0
-    table = _filled(heads, [_edge(edge, now) for edge in view["edges"]], width, spared=(4, 7, 5, 9, 3))
+    table = _filled(heads, [_edge(edge, now, view["agents"]) for edge in view["edges"]], width, spared=(4, 7, 5, 9, 3))
     return Group(*_summary(view), Text(""), table, *_failures(view))
 
 
@@ -251,17 +251,22 @@ def _summary(view: View) -> Iterator[Text]:
         )
 
 
-def _edge(edge: View, now: float) -> list[Text]:
+def _edge(edge: View, now: float, here: Sequence[str]) -> list[Text]:
+    """A way to an agent that lives elsewhere is there for what failed on it: what came over it is known there."""
+    ends, errors = [named(edge["from"]), named(edge["to"])], edge["errors"]
+    failed = Text(str(errors), style=BAD if errors else DIM)
+    if edge["to"] not in here:
+        unknown = Text("–", style=DIM)
+        return [*ends, *[unknown] * 6, failed, unknown]
     last = seconds(edge["last_at"])
     took = edge["microseconds"]
     return [
-        named(edge["from"]),
-        named(edge["to"]),
+        *ends,
         Text(str(edge["count"]), style="" if edge["count"] else STALE),
         Text(f"{edge['messages_per_second']:.3g}"),
         Text(f"{edge['megabits_per_second']:.3g}"),
         *(Text(_ms(took[of])) for of in ("p50", "p95", "p99")),
-        Text(str(edge["errors"]), style=BAD if edge["errors"] else DIM),
+        failed,
         Text("never" if last is None else f"{format_duration(max(0.0, now - last))} ago", style=DIM),
     ]
 
@@ -269,7 +274,7 @@ def _edge(edge: View, now: float) -> list[Text]:
 def _failures(view: View) -> Iterator[Text]:
     if view["errors"]:
         yield Text("")
-        yield Text("What failed", style="bold")
+        yield Text("What failed since the start", style="bold")
     for each in view["errors"][:MOST_ERRORS]:
         words = _ERRORS.get(each["what"], each["what"])
         yield Text(f"  {each['count']} from {each['from']} to {each['to']}: {words} ({each['what']})", style=STALE)

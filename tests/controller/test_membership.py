@@ -52,12 +52,20 @@ async def store(tmp_path):
     await store.close()
 
 
-async def test_without_a_fleet_it_stands_alone_and_a_site_is_a_mistake(store):
+async def test_without_a_fleet_it_stands_alone_and_a_site_is_a_mistake(store, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
     async with joined(None, None, store, SystemClock()) as site:
         assert site is None
     with pytest.raises(CouldNot, match="--site attic needs a Fleet among the manifests"):
         async with joined(None, "attic", store, SystemClock()):
             raise AssertionError("it began")
+    monkeypatch.setenv(VARIABLE, "attic")
+    with pytest.raises(CouldNot, match="ORCHA_SITE=attic needs a Fleet among the manifests"):
+        async with joined(None, None, store, SystemClock()):
+            raise AssertionError("it began without the limits that others rely on")
+    monkeypatch.setenv(VARIABLE, "")
+    async with joined(None, None, store, SystemClock()) as site:
+        assert site is None
 
 
 async def test_a_fleet_of_one_needs_no_servers_and_owns_all_of_its_limits(store):

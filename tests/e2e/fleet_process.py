@@ -93,6 +93,10 @@ class Sockets:
     def connected(self) -> bool:
         return True
 
+    @property
+    def why(self) -> str:
+        return ""
+
     async def close(self) -> None:
         self.server.close()
         for writer in self.writers.values():

@@ -37,4 +37,9 @@ class Transport(Protocol):
         """Whether messages can be sent now, as far as is known."""
         ...
 
+    @property
+    def why(self) -> str:
+        """Why they cannot, for people and without secrets; as long as they can it says nothing of use."""
+        ...
+
     async def close(self) -> None: ...

@@ -128,6 +128,10 @@ class Memory:
         links = [self._board.reaches(self.me, other) for other in self._neighbours]
         return self._open and (any(links) or not links)
 
+    @property
+    def why(self) -> str:
+        return "all links to its neighbours are cut" if self._open else f"the port of {self.me} is not open"
+
     async def close(self) -> None:
         if self._open:
             self._board.unplug(self)

@@ -12,10 +12,11 @@ An agent subscribes to its neighbours' subjects only. Whatever fails is tried ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between rounds of tries."""
+AT_FIRST: Final = 1.0
+"""Seconds that opening waits for the first connection; after that it is made beside everything else."""
 log = structlog.get_logger("orcha.fleet")
 
 
@@ -43,6 +46,8 @@ class OverNats:
         self._received: Received = lambda _: None
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        """Set once there is a connection, or every server was tried."""
         self._found: tuple[Place, ...] = ()
         """Servers that the cluster told of."""
         self._why = "no connection to NATS was made yet"
@@ -54,11 +59,20 @@ class OverNats:
     async def open(self, me: str, neighbours: Sequence[str], received: Received) -> None:
         check(self._nats)
         self._me, self._neighbours, self._received = me, tuple(neighbours), received
+        self._tried.clear()
         self._task = asyncio.create_task(self._stay(), name=f"{me} over NATS")
+        # else all that an agent says first would be lost, and be told as a failure wherever nothing is wrong
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AT_FIRST):
+                await self._tried.wait()
 
     @property
     def connected(self) -> bool:
         return self._link is not None and self._link.connected
+
+    @property
+    def why(self) -> str:
+        return self._why
 
     @property
     def keeps(self) -> bool:
@@ -107,6 +121,7 @@ class OverNats:
                     # what nobody thought of must not end the tries
                     log.exception("the use of a NATS server ended", agent=self._me, server=place.url)
                     self._lost(f"{place.url}: {type(exc).__name__}")
+            self._tried.set()
             await asyncio.sleep(pause(failed, self._chance))
             failed += 1
 
@@ -139,6 +154,7 @@ class OverNats:
         try:
             await link.subscribe()
             self._link = link
+            self._tried.set()
             self._said.clear()
             log.info("connected to NATS", agent=self._me, server=place.url)
             self._why = f"the connection to {place.url} was lost"

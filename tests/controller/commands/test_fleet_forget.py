@@ -49,7 +49,7 @@ def test_what_an_agent_knew_is_forgotten_and_it_is_said_what_follows(tmp_path):
     assert knows(url, "attic") == 3
     done = orcha("fleet", "forget", "--state", url)
     assert (done.exit_code, done.stdout) == (
-        0, "forgotten: what attic knew; it takes nothing more until all other agents have told what was promised\n",
+        0, "forgotten: what attic knew; nothing more is taken until all other agents have told what was promised\n",
     )  # fmt: skip
     assert knows(url, "attic") == 0
 

@@ -190,15 +190,16 @@ async def test_without_a_cluster_a_lease_fails(manifests, visit, monkeypatch, tm
 
 
 async def test_a_port_that_is_free_taken_by_orcha_or_by_something_else_is_told(answers, manifests, visit, free_port):
-    orcha = await answers({
-        "/metrics": (200, 'orcha_build_info{python="3.11",revision="x",version="9.8.7"} 1.0\n', "text/plain"),
-        "/readyz": (200, "ready\n", "text/plain"),
-    })  # fmt: skip
+    about = 'orcha_build_info{python="3.11",revision="x",version="9.8.7"} 1.0\n'
+    ready = {"/readyz": (200, "ready\n", "text/plain")}
+    orcha = await answers(ready | {"/metrics": (200, f"{about}orcha_leader 1.0\n", "text/plain")})
+    exporter = await answers(ready | {"/metrics": (200, about, "text/plain")})
     other = await answers(PAGE)
     folder, free = manifests({}), f"127.0.0.1:{free_port()}"
     for listen, mark, words in (
         (free, Mark.OK, "is free"),
         (orcha.removeprefix("http://"), Mark.OK, "orcha 9.8.7 runs there, and is ready"),
+        (exporter.removeprefix("http://"), Mark.FAIL, "an orcha that is no controller listens there"),
         (other.removeprefix("http://"), Mark.FAIL, "no orcha listens there"),
         ("192.0.2.1:9872", Mark.FAIL, "this machine"),
         ("nonsense", Mark.FAIL, "no address to listen on"),
@@ -210,7 +211,7 @@ async def test_a_port_that_is_free_taken_by_orcha_or_by_something_else_is_told(a
 
 async def test_an_orcha_that_is_not_ready_and_one_that_stands_by_are_told(answers, manifests, visit):
     unready = await answers({
-        "/metrics": (200, 'orcha_build_info{version="9.8.7"} 1.0\n', "text/plain"),
+        "/metrics": (200, 'orcha_build_info{version="9.8.7"} 1.0\norcha_leader 1.0\n', "text/plain"),
         "/readyz": (503, "not ready: not every workload was asked yet\n", "text/plain"),
     })  # fmt: skip
     standby = await answers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 
 import pytest
@@ -63,6 +65,70 @@ async def test_a_pipe_that_nobody_writes_to_holds_nobody_up(manifests, visit, tm
     found = await visit(manifests(grass))
     assert found[str(tmp_path / "pipe")].mark is Mark.FAIL
     assert found["rack/grass"].mark is Mark.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("settings", "silent"),
+    [
+        ({"state": None, "stateFile": "{pipe}"}, "state"),
+        ({"prices": {"sources": ["coingecko"], "apiKeyFiles": {"coingecko": "{pipe}"}}}, "prices"),
+        ({"prometheusUrl": "http://127.0.0.1:1", "prometheus": {"bearerTokenFile": "{pipe}"}}, "Prometheus http://127.0.0.1:1"),
+        (
+            {"source": "prometheus", "prometheusUrl": "http://127.0.0.1:1", "prometheus": {"bearerTokenFile": "{pipe}"}},
+            "source",
+        ),
+    ],
+    ids=["state", "prices", "Prometheus", "source"],
+)  # fmt: skip
+async def test_a_pipe_in_settings_holds_nobody_up_either(manifests, visit, tmp_path, settings, silent):
+    os.mkfifo(tmp_path / "pipe")
+    text = json.dumps(settings).replace("{pipe}", f"{tmp_path}//pipe")  # one file, however it is written
+    folder = manifests({"storj": {"protocol": "storj", "endpoint": "http://127.0.0.1:1"}}, json.loads(text))
+    async with asyncio.timeout(30):
+        found = await visit(folder, patience=2.0)
+    assert found[str(tmp_path / "pipe")].mark is Mark.FAIL
+    assert "mend the file" in found[silent].todo
+
+
+async def test_a_pipe_that_a_driver_needs_holds_nobody_up_either(manifests, visit, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    hook = {"webhook": {"url": "http://127.0.0.1:1/", "secretFile": str(tmp_path / "pipe")}}
+    cpu = {"resource": "cpu", "min": "2", "max": "8", "step": "1"}
+    golem = {"protocol": "golem", "endpoint": "http://127.0.0.1:1", "allocation": cpu, "actuator": hook}
+    golem["credentials"] = {"appKeyFile": str(made(tmp_path / "key"))}
+    folder = manifests({"golem": golem}, capacity={"cpu": "8"})
+    async with asyncio.timeout(30):
+        found = await visit(folder, patience=2.0)
+    assert (found["rack/golem"].area, found["rack/golem"].mark) == ("drivers", Mark.UNKNOWN)
+    assert "mend the file" in found["rack/golem"].todo
+
+
+async def test_an_address_of_the_state_that_is_no_text_fails(manifests, visit, tmp_path):
+    (tmp_path / "address").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "address").chmod(0o600)
+    said = (await visit(manifests({}, {"state": None, "stateFile": str(tmp_path / "address")})))["state"]
+    assert (said.area, said.mark) == ("state", Mark.FAIL)
+    assert "holds no text" in said.found
+
+
+async def test_what_lies_in_a_folder_of_somebody_else_is_told_and_the_rest_is_looked_at(manifests, visit, as_nobody):
+    with as_nobody() as own:
+        locked = own / "locked"
+        locked.mkdir()
+        key = made(locked / "key")
+        grass = {"protocol": "grass", "endpoint": "http://127.0.0.1:1", "credentials": {"accessTokenFile": str(key)}}
+    text = (manifests({"grass": grass}, {"state": f"sqlite:///{locked}/in/orcha.db"}) / "all.yaml").read_text()
+    with as_nobody() as own:
+        (own / "all.yaml").write_text(text)
+        locked.chmod(0o000)
+        found, theirs = await visit(own / "all.yaml"), await visit(locked / "manifests")
+        locked.chmod(0o700)
+    assert "cannot be looked at" in found[str(key)].found
+    assert found["rack/grass"].mark is Mark.UNKNOWN
+    assert (found["state"].mark, found["state"].todo) == (
+        Mark.FAIL, "run this as the user that orcha runs as, or as root",
+    )  # fmt: skip
+    assert theirs[str(locked / "manifests")].todo == "let orcha's user read it"
 
 
 async def test_each_file_is_told_once_with_all_who_need_it(manifests, visit, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+
 import pytest
 import yaml
 
@@ -49,6 +52,14 @@ async def test_a_server_that_is_not_there_fails_and_says_what_to_do(fleet, visit
     assert said.mark is Mark.FAIL
     assert "cannot be reached" in said.found
     assert "see whether it runs" in said.todo
+
+
+async def test_a_pipe_in_place_of_a_token_holds_nobody_up(fleet, visit, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    async with asyncio.timeout(30):
+        said = await visit(fleet("nats://127.0.0.1:1", tokenFile=str(tmp_path / "pipe")), patience=2.0)
+    assert said[str(tmp_path / "pipe")].mark is Mark.FAIL
+    assert said["NATS nats://127.0.0.1:1"].mark is Mark.UNKNOWN
 
 
 async def test_a_token_that_is_not_there_fails_twice_once_for_the_file(fleet, visit, tmp_path):

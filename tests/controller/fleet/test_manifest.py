@@ -67,6 +67,8 @@ WRONG = {
     "a timeout too short": ("nats:", "timeout: 6s\n  nats:", "spec.timeout: must be at least twice the heartbeat (10s)"),
     "a topology that does not fit": ("nats:", "topology: sierpinski9\n  nats:", "spec.topology: sierpinski9 has 9 agents, not 3"),
     "an address without a scheme": ("nats://127.0.0.1:4222", "127.0.0.1:4222", "spec.nats.servers[0]: '127.0.0.1:4222' is no address of NATS; write nats://HOST:PORT, or tls://HOST:PORT"),
+    "an address with port 0": ("127.0.0.1:4222", "127.0.0.1:0", "spec.nats.servers[0]: 'nats://127.0.0.1:0' is no address of NATS"),
+    "an address with a port that cannot be": ("127.0.0.1:4222", "127.0.0.1:65536", "spec.nats.servers[0]: 'nats://127.0.0.1:65536' is no address of NATS"),
     "no bound": (", maxTotal: 24", "", "spec.limits[0]: limit 'cores' needs one of"),
     "no servers": ('  nats: {servers: ["nats://127.0.0.1:4222"]}\n', "", "spec.nats: is missing: more than one agent needs servers"),
     "no such protocol": ("protocol: golem", "protocol: gollem", "spec.limits[0].protocol: there is no protocol 'gollem'; there are golem, storj"),

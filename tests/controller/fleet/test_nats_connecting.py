@@ -118,8 +118,7 @@ def test_without_nats_py_it_is_said_how_to_get_it():
         "asyncio.run(OverNats(Nats(servers=['nats://127.0.0.1:1'])).open('a', ['b'], print))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert "Unreachable: NATS needs the Python package nats, which is not here" in done.stderr
-    assert "install it with pip install 'orcha[fleet]'" in done.stderr
+    assert "Unreachable: NATS needs the library nats-py; install it where orcha is: pip install nats-py" in done.stderr
 
 
 @pytest.fixture
@@ -153,6 +152,21 @@ async def test_over_tls_a_server_is_believed_by_the_authority_that_was_given_and
         async with opened("a", ["b"], url, settled=False, token_file=str(file)) as a:
             await until(lambda: "cannot be trusted: self-signed certificate" in a.transport._why, "the refusal")
             assert not a.transport.connected
+
+
+@pytest.mark.tool("nats")
+async def test_a_server_that_wants_certificates_of_its_clients_is_said_to_and_a_wrong_one_of_its_own_comes_first(
+    tmp_path, certificate
+):
+    own, key = certificate
+    settings = f'tls {{ cert_file: "{own}", key_file: "{key}", ca_file: "{own}", verify: true, timeout: 5 }}'
+    with serving(tmp_path / "nats", settings) as server:
+        url = f"tls://127.0.0.1:{server.port}"
+        async with opened("a", ["b"], url, settled=False, ca_file=str(own)) as a:
+            await until(lambda: "wants a certificate of its clients" in a.transport.why, "the refusal")
+            assert a.transport.why.startswith(f"{url} wants a certificate of its clients (verify in its tls {{}})")
+        async with opened("a", ["b"], url, settled=False) as a:
+            await until(lambda: "cannot be trusted: self-signed certificate" in a.transport.why, "the refusal")
 
 
 @pytest.mark.tool("nats")

@@ -109,7 +109,8 @@ async def test_a_state_that_could_not_be_taken_is_not_acknowledged(server, watch
     async with opened("a", ["b"], server) as a:
         try:
             await refusing.open("b", ["a"], refuse)
-            await until(lambda: refusing.connected and not refusing._link._stream._direct, "b to be connected")
+            stream = refusing._link._stream
+            await until(lambda: stream._led.is_set() and not stream._direct, "b to be connected")
             await send(a, "b")
             await until(lambda: tried, "it to be tried")
             assert await pending(watcher) == 1
@@ -129,12 +130,41 @@ async def test_a_server_that_is_started_again_is_used_again(pair, server):
     await until(lambda: last <= set(b.ids), "all to arrive")
 
 
+async def test_what_is_said_first_after_the_start_is_not_lost(server):
+    took = []
+    for _ in range(5):
+        began = asyncio.get_running_loop().time()
+        async with opened("a", ["b"], server, settled=False) as a:
+            took.append(asyncio.get_running_loop().time() - began)
+            assert a.transport.connected
+            await send(a, "b", "heartbeat")
+    assert min(took) < 0.8, "it is waited for no longer than it takes"
+
+
+async def test_a_server_that_says_nothing_holds_up_the_start_for_a_moment_only():
+    held = asyncio.Event()
+
+    async def serve(reader, writer):
+        await held.wait()
+        writer.close()
+
+    silent = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with silent:
+        began = asyncio.get_running_loop().time()
+        async with opened("a", ["b"], f"nats://127.0.0.1:{silent.sockets[0].getsockname()[1]}", settled=False) as a:
+            assert asyncio.get_running_loop().time() - began < 2.5
+            assert not a.transport.connected
+            assert a.transport.why == "no connection to NATS was made yet"
+        held.set()
+
+
 async def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path):
     server = Server(tmp_path / "nats", *ports(2))
     async with opened("a", ["b"], server, settled=False) as a, opened("b", ["a"], server, settled=False) as b:
         await until(lambda: "cannot be reached" in a.transport._why, "the first try to fail")
         assert not a.transport.connected
-        with pytest.raises(Unreachable, match=rf"nats://127.0.0.1:{server.port} cannot be reached: .*refused|Connect"):
+        assert a.transport.why == f"{server.url} cannot be reached: nothing listens there (connection refused)"
+        with pytest.raises(Unreachable, match=rf"nats://127.0.0.1:{server.port} cannot be reached: nothing listens"):
             await send(a, "b")
         try:
             server.start()

@@ -32,6 +32,7 @@ class Watched:
         raise Unreachable("nobody is there")
 
     connected = True
+    why = ""
 
     async def close(self) -> None:
         """Nothing was opened."""

@@ -94,6 +94,13 @@ def test_a_relay_that_is_not_heard_is_looked_for_where_relays_run(three):
     assert any("orcha fleet host --site site-02" in each["right"] for each in view["troubles"])
 
 
+def test_who_has_no_connection_says_why(three):
+    face = three.face("site-00", "site-01")
+    for each, why in zip(face.agents, ("refuses what tokenFile t holds", "does not answer"), strict=True):
+        each.transport.connected, each.transport.why = False, why
+    assert "is not heard: does not answer; refuses what tokenFile t holds" in said(fleet_view(face, three.now))
+
+
 def test_of_many_that_are_cut_off_or_were_never_heard_there_is_one_sentence():
     fleet = watched(size=8)
     fleet.kill("site-07")
@@ -105,6 +112,14 @@ def test_of_many_that_are_cut_off_or_were_never_heard_there_is_one_sentence():
     found = [each["what"] for each in sees(fleet, "site-00", irreversibleAtOnce=None)["troubles"]]
     assert len(found) == 4, "three that are cut off, one for those that were never heard"
     assert "site-00 has not heard of site-06, site-07 since it started" in found[-1]
+    for of, own in (
+        (8, "what they own"),
+        (7, "what the sites among them own"),
+        (6, "a relay owns nothing of any limit"),
+    ):
+        assert f"since it started; {own}" in said(
+            sees(fleet, "site-00", sites=fleet.names[:of], relays=fleet.names[of:])
+        )
     fleet.kill("site-05")
     fleet.run(60)
     view = sees(fleet, "site-00", irreversibleAtOnce=None)
@@ -124,7 +139,7 @@ def test_agents_of_one_process_that_do_not_hear_each_other_are_not_looked_for_el
 def test_a_relay_without_a_memory_owns_nothing_that_it_could_have_promised(three):
     face = three.face("site-02", site=False, sites=["site-00", "site-01"], relays=["site-02"])
     forget(face.agents[0].peer)
-    assert "remembers nothing" not in said(fleet_view(face, three.now))
+    assert "does not remember" not in said(fleet_view(face, three.now))
 
 
 def test_who_was_never_heard_is_unknown_and_not_just_late():
@@ -165,6 +180,7 @@ def test_what_is_wrong_with_an_agent_here_is_said_and_what_may_mend_itself_comes
     assert wrong["serious"] is ("agreed" not in sentence), "memory comes back by itself"
     assert [each["serious"] for each in found] == sorted((each["serious"] for each in found), reverse=True)
     assert any("cut off" in each["what"] for each in found)
+    assert wrong["serious"] or "a second controller runs as site-00: stop it" in wrong["right"]
 
 
 def forget(peer):

@@ -21,6 +21,7 @@ CORES = 1000
 @dataclass
 class Way:
     connected: bool = True
+    why: str = ""
 
 
 @dataclass

@@ -174,6 +174,10 @@ def test_every_way_is_in_a_line_and_what_failed_is_explained(fleet):
     row = next(line for line in shown.splitlines() if line.startswith("site-02"))
     assert row.split()[:3] == ["site-02", "site-00", str(view["edges"][-1]["count"])]
     assert " ms " in row
+    out = next(line for line in shown.splitlines() if line.startswith("site-00"))
+    assert out.split() == ["site-00", "site-02", *"––––––", "1", "–"], (
+        "what came over it is known at its other end only"
+    )
     assert "1 from site-00 to site-02: could not be sent: the servers of spec.nats" in shown
     assert "1 from ? to site-00: could not be read; do both sides run the same version of orcha? (malformed)" in shown
     assert "1 from site-02 to site-00: lost (lost)" in shown
