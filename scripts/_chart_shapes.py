@@ -45,7 +45,8 @@ RESOURCES: Final[Schema] = {
     "additionalProperties": False,
     "properties": {"requests": QUANTITIES, "limits": QUANTITIES, "claims": OBJECTS},
 }
-LISTEN: Final = text(r"(\[[0-9a-fA-F:.]*\]|[A-Za-z0-9.-]*):[0-9]{1,5}")
+_TO_65535: Final = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+LISTEN: Final = text(rf"(\[[0-9a-fA-F:.]*\]|[A-Za-z0-9.-]*):({_TO_65535})")
 DIGEST: Final = text("(sha256:[0-9a-f]{64})?")
 TAG: Final = text(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?")
 REPOSITORY: Final = text(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*")

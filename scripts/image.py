@@ -190,6 +190,17 @@ def sent(root: Path, ignored: str) -> Iterator[str]:
                 yield name
 
 
+def check_target(target: Path) -> None:
+    """Raises CannotError where `build`, as root, would take away what it did not make."""
+    if not os.path.lexists(target):
+        return
+    inside = {path.name for path in target.iterdir()} if target.is_dir() else {str(target)}
+    if inside and not {"rootfs", "config.json"} <= inside <= {"rootfs", "config.json", "room"}:
+        raise CannotError(
+            f"{target} is there, and not from an earlier build; name a new folder, or take it away yourself"
+        )
+
+
 def build(target: Path, wheels: Path | None, given: Mapping[str, str]) -> None:
     _, stages = read((ROOT / "Dockerfile").read_text())
     with tempfile.TemporaryDirectory() as folder:
@@ -258,7 +269,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     making = verbs.add_parser("build", help="the Dockerfile's steps into a folder")
-    making.add_argument("target", type=Path, help="folder that is made anew")
+    making.add_argument("target", type=Path, help="folder that is made, or made anew where an earlier build made it")
     making.add_argument("--wheels", type=Path, help="folder of wheels; without it pip asks its registry")
     making.add_argument("--build-arg", action="append", default=[], help="NAME=VALUE for an ARG")
     starting = verbs.add_parser("start", help="what was built, as a container is started")
@@ -286,8 +297,10 @@ def go_inside() -> None:
 def main() -> int:
     options = arguments()
     try:
-        go_inside()
         options.target = options.target.resolve()
+        if options.verb == "build":
+            check_target(options.target)
+        go_inside()
         if options.verb == "start":
             start(options)
         wheels = options.wheels.resolve() if options.wheels else None

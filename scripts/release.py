@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "exporters/__init__.py"
 PLACES = {
     "Dockerfile": r"(?m)^ARG VERSION=(\S+)$",
-    "deploy/compose/compose.yaml": r"ghcr\.io/orcha-dev/orcha:([^}\s]+)",
+    "deploy/compose/compose.yaml": r"\$\{ORCHA_IMAGE:-orcha:([^}\s]+)\}",
     "helm/orcha/Chart.yaml": r"(?m)^(?:appVersion: \"?|version: |\s+image: ghcr\.io/orcha-dev/orcha:)([^\s\"]+)\"?$",
 }
 """File -> what stands before and after the version in it; every place of a file is looked at."""

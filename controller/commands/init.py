@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -17,9 +18,12 @@ from controller.commands.options import DEFAULT_MANIFESTS, finish
 from controller.commands.questions import Answers, ask, ask_key_file
 from controller.commands.terminal import NO, fail, put, say, tell
 from controller.setup.wish import GRASS, HERE, Ports, Streamr, Wish, address, has_key, is_here, node_name
+from controller.setup.wish import host as host_alone
 from exporters.collector import discover
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controller.setup.drafting import Draft
     from controller.setup.found import Harvest
 
@@ -107,7 +111,7 @@ def _wish(directory: Path, given: Answers, prices: dict[str, float], offline: bo
         if file is not None and not file.exists():
             fail(f"{flag} {file} does not exist; name a {'folder' if flag == '--storj-folder' else 'file'} that does")
     return Wish(
-        directory, own, tuple(given.hosts), Ports(),
+        directory, own, tuple(_checked("--host", each, host_alone) for each in given.hosts), Ports(),
         tuple(_address("--storj", each) for each in given.storj), tuple(_address("--golem", each) for each in given.golem),
         given.golem_key_file, _streamr(given), _address("--grass", given.grass), given.grass_token_file,
         tuple(_address("--mapped", each) for each in given.mapped), given.storj_folder, offline, prices,
@@ -115,8 +119,12 @@ def _wish(directory: Path, given: Answers, prices: dict[str, float], offline: bo
 
 
 def _address(flag: str, text: str) -> str:
+    return _checked(flag, text, address)
+
+
+def _checked(flag: str, text: str, check: Callable[[str], str]) -> str:
     try:
-        return address(text)
+        return check(text)
     except ValueError as exc:
         fail(f"{flag} {exc}")
 
@@ -185,8 +193,13 @@ async def _looked(wish: Wish, patience: float) -> Harvest:
 
 
 def _tell_missed(harvest: Harvest) -> None:
+    """What became no workload; and of hosts that somebody named, those at which there is nothing at all."""
     for each in harvest.missed:
         tell(f"  {each.endpoint}: {each.sentence}\n    → {each.todo}")
+    for host in harvest.silent:
+        tell(
+            f"  {host}: nobody answers at the usual ports\n    → see that it can be reached from here, and what it lets in"
+        )
 
 
 def _write(wish: Wish, harvest: Harvest, *, force: bool, dry_run: bool) -> None:
@@ -199,6 +212,10 @@ def _write(wish: Wish, harvest: Harvest, *, force: bool, dry_run: bool) -> None:
         under = disk(wish.storj_folder) if wish.storj_folder else None
     except OSError as exc:
         fail(f"--storj-folder {wish.storj_folder} cannot be looked at ({exc.strerror}); name one that you may read")
+    if under is not None and not any(each.protocol == "storj" for each in here):
+        tell(
+            "orcha: --storj-folder changes nothing: no storagenode answers at 127.0.0.1, and of others the disk is not known"
+        )
     made = draft(wish, harvest.found, machine() if here else None, under)
     kept = _in_words(place, wish.directory, made.files, discover(), force=force or dry_run, keep=not dry_run)
     for sentence in kept:
@@ -223,7 +240,7 @@ def _explanation(wish: Wish, made: Draft) -> str:
     lines = [f"Written to {wish.directory}: {', '.join(made.files)}"]
     for key, sized in made.workloads.items():
         lines.append(f"  {key}: {'watched, with bounds for moves' if sized.resource else 'watched'}")
-    where = "" if wish.directory == DEFAULT_MANIFESTS else f" -m {wish.directory}"
+    where = "" if wish.directory == DEFAULT_MANIFESTS else f" -m {shlex.quote(str(wish.directory))}"
     lines += [
         "",
         f"1. orcha plan{where}    looks at every node once, and shows what is there and what is missing for a plan.",

@@ -10,9 +10,11 @@ import typer
 
 from controller.commands.terminal import tell
 from controller.setup.placing import SECRETS
-from controller.setup.wish import HERE
+from controller.setup.wish import HERE, address, has_key, host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controller.setup.found import Harvest
     from controller.setup.wish import Wish
 
@@ -37,20 +39,22 @@ class Answers:
 
 
 def ask(given: Answers, directory: Path) -> None:
-    """Fill in what no flag told. Enter leaves a thing out."""
+    """Fill in what no flag told. Enter leaves a thing out; what cannot be is asked again, so that no answer is lost."""
+    from controller.setup.finding import operator_address
+
     tell("Enter takes what is in brackets, or leaves the thing out.")
     if given.hosts == [HERE]:
-        given.hosts = _words("Machines to look at (Storj, Golem)", HERE)
-    if given.operator is None and (operator := _line("Streamr operator, the address of its contract")):
-        given.operator = operator
-    if given.operator is not None and given.rpc is None:
-        given.rpc = _line("  JSON-RPC address of its chain") or None
+        given.hosts = _words("Machines to look at (Storj, Golem)", host, HERE)
+    if given.operator is None:
+        given.operator = _right("Streamr operator, the address of its contract", operator_address) or None
+    if given.operator is not None and given.rpc is None and given.rpc_file is None:
+        given.rpc = _right("  JSON-RPC address of its chain", _open_address) or None
     if given.grass_token_file is None:
         given.grass_token_file = _file(
             f"Grass: a file with the access token, such as {directory / SECRETS / 'grass-token'}"
         )
     if not given.mapped:
-        given.mapped = _words("Other programs: addresses of their Prometheus text")
+        given.mapped = _words("Other programs: addresses of their Prometheus text", address)
     if given.storj_folder is None:
         given.storj_folder = _file("Storj: the folder of its data here, if its nodes may grow")
 
@@ -69,8 +73,34 @@ def _line(question: str, default: str = "") -> str:
     return answer.strip()
 
 
-def _words(question: str, default: str = "") -> list[str]:
-    return _line(f"{question}, several with spaces between", default).replace(",", " ").split()
+def _right(question: str, check: Callable[[str], str]) -> str:
+    """An answer that passes, or none. What was written is not repeated: it may hold a key."""
+    while answer := _line(question):
+        try:
+            return check(answer)
+        except ValueError as exc:
+            tell(f"That {exc}")
+    return ""
+
+
+def _words(question: str, check: Callable[[str], str], default: str = "") -> list[str]:
+    """Answers that all pass, or none."""
+    while words := _line(f"{question}, several with spaces between", default).replace(",", " ").split():
+        try:
+            return [check(word) for word in words]
+        except ValueError as exc:
+            tell(f"One of them {exc}")
+    return []
+
+
+def _open_address(text: str) -> str:
+    """Without a key in it: what is asked for here ends up in a manifest."""
+    found = address(text)
+    if has_key(found):
+        raise ValueError(
+            "has a key in it; leave it out here, and name a file with the whole address: --streamr-rpc-file"
+        )
+    return found
 
 
 def _file(question: str) -> Path | None:

@@ -14,8 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from controller.setup.found import Found, Harvest, Missed
 from controller.setup.metrics import prometheus_page
-from controller.setup.wish import Candidate, Streamr, Wish, candidates
+from controller.setup.wish import Candidate, Streamr, Wish, candidates, host_of
 from exporters.collector import Workload, look, read_secret, traits_of
+from exporters.doors import is_loopback
 from exporters.errors import PollError, Unreachable
 from exporters.nodes import Credentials, WorkloadSpec
 
@@ -46,7 +47,9 @@ class Finder:
         harvest = Harvest()
         for each in await asyncio.gather(*looks):
             harvest = harvest.plus(each)
-        return Harvest(_once(harvest.found), harvest.missed)
+        heard = {host_of(each.endpoint) for each in harvest.found} | {host_of(each.endpoint) for each in harvest.missed}
+        silent = tuple(host for host in wish.hosts if host.lower() not in heard and not is_loopback(host))
+        return Harvest(_once(harvest.found), harvest.missed, silent)
 
     async def _at(self, candidate: Candidate, wish: Wish) -> Harvest:
         match candidate.protocol:

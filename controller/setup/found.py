@@ -37,6 +37,8 @@ class Missed:
 class Harvest:
     found: tuple[Found, ...] = ()
     missed: tuple[Missed, ...] = ()
+    silent: tuple[str, ...] = ()
+    """Hosts other than this machine at whose usual ports nobody is."""
 
     def plus(self, other: Harvest) -> Harvest:
         return Harvest(self.found + other.found, self.missed + other.missed)

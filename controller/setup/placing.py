@@ -25,8 +25,13 @@ SECRETS: Final = "secrets"
 
 def check_place(directory: Path, names: Mapping[str, str], *, force: bool) -> None:
     """Raises CouldNot where the files cannot go there; before anything is looked for."""
-    if directory.exists() and not directory.is_dir():
-        raise CouldNot(f"{directory} is no directory; name another")
+    try:
+        if directory.exists() and not directory.is_dir():
+            raise CouldNot(f"{directory} is no directory; name another")
+    except OSError as exc:
+        raise CouldNot(
+            f"{directory} cannot be looked at ({exc.strerror}); name a directory that you may write"
+        ) from exc
     taken = [str(directory / name) for name in names if os.path.lexists(directory / name)]
     if taken and not force:
         raise CouldNot(

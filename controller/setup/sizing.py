@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from exporters.reading import Reading
@@ -33,6 +33,10 @@ class Machine:
 class Disk:
     total: int
     free: int
+
+    def holds(self, amount: int) -> bool:
+        """Whether so many bytes can be among what is on it; both are told by others, and neither exactly."""
+        return amount * _FILLED <= self.total - self.free
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,11 @@ def storage(readings: Sequence[Reading], disk: Disk | None) -> list[Sized]:
     sized = [_storage(reading) for reading in readings]
     if disk is None:
         return sized
-    room = int((disk.free + sum(_amount(reading.used, "storage") or 0 for reading in readings)) * _FILLED)
+    stored = sum(_amount(reading.used, "storage") or 0 for reading in readings)
+    if not disk.holds(stored):  # another disk, or there are several: growing into it would fill what is not theirs
+        elsewhere = f"what it has now: on the disk of --storj-folder is less than the {_tb(stored)} that storagenodes store here"
+        return [each if not each.resource else replace(each, why={**each.why, "max": elsewhere}) for each in sized]
+    room = int((disk.free + stored) * _FILLED)
     movable = [each for each in sized if each.resource]
     kept = sum(each.least for each in movable) + sum(
         _amount(reading.allocated, "storage") or 0
@@ -197,6 +205,10 @@ def _amount(amounts: Mapping[str, float], resource: str, *, up: bool = False) ->
     """In whole units; `up`: not less than it is."""
     value = amounts.get(resource)
     return None if value is None else math.ceil(value) if up else int(value)
+
+
+def _tb(amount: int) -> str:
+    return f"{amount / 10**12:.3g} TB"
 
 
 def _round_tenth(value: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ GRASS: Final = "https://api.getgrass.io"
 _SECRET: Final = 20
 """Characters; keys of RPC providers have 32 and more, words of a path fewer."""
 _LETTERS: Final = re.compile(r"[^a-z0-9-]+")
+_HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,18 @@ def address(text: str) -> str:
     if not good or parts.username or parts.query or parts.fragment or any(letter.isspace() for letter in url):
         raise ValueError("is not an address; write http://HOST:PORT, without user, password, ? or #")
     return url.rstrip("/")
+
+
+def host(text: str) -> str:
+    """A host's name or address alone: 192.168.1.20, nas.lan, ::1. Raises ValueError, with what would be right."""
+    name = text.removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(name):
+        try:
+            ip_address(name)
+        except ValueError:
+            rest = "a port goes with --storj or --golem"
+            raise ValueError(f"is no host; write its name or address alone, such as 192.168.1.20 ({rest})") from None
+    return name
 
 
 def has_key(url: str) -> bool:

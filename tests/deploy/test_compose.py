@@ -99,6 +99,14 @@ def test_an_image_is_a_release_that_can_be_replaced(name):
 
 def test_the_image_of_orcha_is_the_version_of_the_code():
     assert SERVICES["orcha"]["image"].endswith(f":{__version__}}}")
+
+
+def test_what_is_built_here_has_a_name_that_nobody_else_can_publish():
+    """Compose asks a registry for the image before it builds it: one with an owner in its name may be somebody's."""
+    assert {SERVICES[name]["image"] for name in ("orcha", "exporter")} == {f"${{ORCHA_IMAGE:-orcha:{__version__}}}"}
+
+
+def test_the_image_is_built_from_this_repository():
     assert SERVICES["orcha"]["build"] == {"context": "../.."}
     assert (FOLDER / SERVICES["orcha"]["build"]["context"] / "Dockerfile").exists()
 

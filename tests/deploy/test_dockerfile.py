@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from exporters import __version__
 from scripts._dockerfile import DockerfileError, expand, is_sent, read
-from scripts.image import sent
+from scripts.image import check_target, sent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "Dockerfile").read_text()
@@ -190,3 +191,24 @@ def test_all_that_is_copied_is_sent_and_all_that_is_sent_is_copied():
 )
 def test_only_what_the_image_needs_goes_to_the_builder(path, goes):
     assert is_sent(path, (ROOT / ".dockerignore").read_text()) is goes
+
+
+@pytest.mark.parametrize("inside", [["letters"], ["rootfs"], ["rootfs", "config.json", "letters"]], ids=" ".join)
+def test_a_folder_that_no_build_made_is_left_alone(tmp_path, inside):
+    """The build is root's, and takes away what an earlier one made at its target: `build .` must not be the end of this folder."""
+    for name in inside:
+        (tmp_path / name).write_text("mine")
+    argv = [sys.executable, "scripts/image.py", "build", str(tmp_path), "--wheels", str(tmp_path / "no wheels")]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "not from an earlier build; name a new folder" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == set(inside)
+
+
+def test_a_folder_of_an_earlier_build_or_an_empty_one_is_made_anew(tmp_path):
+    check_target(tmp_path)
+    check_target(tmp_path / "new")
+    for name in ("rootfs", "room"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    check_target(tmp_path)

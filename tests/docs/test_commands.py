@@ -73,6 +73,39 @@ def test_extras_that_pages_install_are_extras_of_the_package():
     assert {each for extra in EXTRAS for each in extra.split(",")} <= names
 
 
+BY_NAME = re.compile(r"""\b(?:pip|pipx|uv|pip3)\b[^\n`#]*\binstall\b[^\n`#]*[ "']orcha(?![\w./-])""")
+"""What the Python package index calls orcha is another program; ours is installed from a folder, a file or Git."""
+
+
+def test_nothing_says_to_install_what_the_package_index_calls_orcha():
+    files = [
+        *PAGES.values(),
+        *(ROOT / "examples").rglob("*.y*ml"),
+        *(each for each in (ROOT / "deploy").rglob("*") if each.is_file() and each.suffix != ".pyc"),
+    ]
+    files = [each for each in files if each.name != "CHANGELOG.md"]  # what was released with its words stays as it was
+    assert {each.name for each in files} >= {"README.md", "github.yaml", "gitlab.yaml", "orcha.service"}
+    found = {str(each): said.group() for each in files if (said := BY_NAME.search(each.read_text(encoding="utf-8")))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("sudo /opt/orcha/bin/pip install orcha", True),
+        ('- pip install "orcha==0.1.*"', True),
+        ("pip install 'orcha[fleet]'", True),
+        ("pipx install --force .", False),
+        ("sudo /opt/orcha/bin/pip install --upgrade .", False),
+        ("pip install ./orcha-0.1.0-py3-none-any.whl", False),
+        ('pip install "git+https://github.com/orcha-dev/orcha@v0.1.0"   # orcha is another one', False),
+    ],
+    ids=["plain", "a version", "an extra", "pipx", "upgrade", "a wheel", "Git"],
+)
+def test_an_install_by_name_would_be_seen(line, wrong):
+    assert bool(BY_NAME.search(line)) is wrong
+
+
 HELM = [
     (place, words)
     for place, block in sorted(BLOCKS.items())

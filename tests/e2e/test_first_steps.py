@@ -47,14 +47,14 @@ def test_from_nodes_that_answer_to_manifests_that_are_valid_to_the_time_of_the_f
     world, flags, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)  # no state of somebody else lies here
-    directory = tmp_path / "mine"
+    directory = tmp_path / "my nodes"
     dry = orcha("init", directory, *flags, "--dry-run")
     assert dry.exit_code == 0, dry.stderr
     assert not directory.exists()
 
     done = orcha("init", directory, *flags)
     assert done.exit_code == 0, done.stderr
-    assert f"1. orcha plan -m {directory}" in done.stdout
+    assert f"1. orcha plan -m '{directory}' " in done.stdout, "as a shell takes it"
     for name in ("policy.yaml", "settings.yaml"):
         assert (directory / name).read_text() in dry.stdout, "a dry run shows the very files"
     assert f"# --- {directory / 'rack.yaml'}\n" in dry.stdout
@@ -73,6 +73,16 @@ def test_from_nodes_that_answer_to_manifests_that_are_valid_to_the_time_of_the_f
     again = orcha("init", directory, *flags)
     assert again.exit_code == 2
     assert "exist(s) already" in again.stderr
+
+
+def test_a_folder_of_nodes_that_are_not_certainly_here_is_not_used_and_that_is_said(world, tmp_path):
+    elsewhere = world.addresses["rack-2-storj-1"].replace("127.0.0.1", "0.0.0.0")  # noqa: S104 asked, not opened; leads here, and does not say so
+    flags = ("--only-named", "--node", "rack", "--offline", "--storj-folder", tmp_path, "--dry-run")
+    done = orcha("init", tmp_path / "mine", *flags, "--storj", elsewhere)
+    assert done.exit_code == 0, done.stderr
+    assert "--storj-folder changes nothing: no storagenode answers at 127.0.0.1" in done.stderr
+    here = orcha("init", tmp_path / "mine", *flags, "--storj", world.addresses["rack-2-storj-1"])
+    assert "changes nothing" not in here.stderr
 
 
 def answered(questions, argv):
@@ -110,7 +120,8 @@ def test_at_a_terminal_it_asks_for_what_no_flag_told_and_for_secrets_by_the_name
     key = world.manifests / "secrets" / "yagna-app-key"
     code, shown, unasked = answered(
         [
-            ("Streamr operator", ""),
+            ("Streamr operator", "0x12"),
+            ("is no address; write 0x and 40 hexadecimal digits", ""),
             ("Grass: a file", tmp_path / "nowhere"),
             ("does not exist", ""),
             ("Other programs", ""),

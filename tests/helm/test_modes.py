@@ -11,6 +11,7 @@ import yaml
 from tests.helm.charts import (
     ROOT,
     SHAPES,
+    Refused,
     controller,
     merged,
     nested,
@@ -182,6 +183,14 @@ def test_postgresql_and_the_lease_make_two_replicas(helm4):
     assert settings["spec"]["stateFile"] == "/etc/orcha/secrets/orcha-state/url"
 
 
+def test_a_release_by_a_name_that_no_service_may_have_is_told_what_to_write(helm4):
+    with pytest.raises(
+        Refused, match="a Service's name begins with a letter; write fullnameOverride, such as orcha-2nd"
+    ):
+        helm4.template({}, name="2nd")
+    assert helm4.template({"fullnameOverride": "orcha-2nd"}, name="2nd")
+
+
 # --- notes ------------------------------------------------------------------------------------------------------------
 
 
@@ -203,3 +212,32 @@ def test_notes_warn_of_acting_without_a_memory(helm4):
     acting, forgetful = merged(NODES, mode("Auto")), {"state": {"persistence": {"enabled": False}}}
     assert "persistence" in helm4.notes(merged(acting, forgetful))
     assert "persistence" not in helm4.notes(acting)
+
+
+def test_notes_name_the_secret_that_a_node_needs_and_no_pod_gets(helm4):
+    golem = {
+        "protocol": "golem", "endpoint": "http://yagna:7465", "credentials": {"appKeyFile": "/etc/orcha/secrets/yagna/app-key"},
+    }  # fmt: skip
+    nodes = nested("manifests.nodes", {"mini": {"spec": {"workloads": {"golem": golem}}}})
+    needed = "Write secrets: [{name: yagna}]"
+    assert needed in helm4.notes(nodes)
+    mounted = {"name": "mine", "mountPath": "/etc/orcha/secrets/yagna"}
+    for given in (
+        {"secrets": [{"name": "yagna"}]},
+        {"controller": {"extraVolumeMounts": [mounted]}},
+        {"controller": {"extraVolumeMounts": [mounted | {"mountPath": "/etc/orcha/secrets"}]}},
+    ):
+        assert needed not in helm4.notes(merged(nodes, given)), given
+    assert needed in helm4.notes(merged(nodes, {"secrets": [{"name": "yagna-2"}]}))
+
+
+def test_notes_promise_a_plan_only_where_there_will_be_one(helm4):
+    nobody = {"manifests": {"policies": {"default": None}}}
+    assert "there is no policy" in helm4.notes(merged(NODES, nobody))
+    assert "Policies wait" not in helm4.notes(nobody)
+    promise = "THE FIRST PLAN"
+    assert promise not in helm4.notes(merged(NODES, nobody))
+    assert promise not in helm4.notes(merged(NODES, mode("Off")))
+    for plans in (NODES, {}, merged(NODES, mode("Auto"))):
+        assert promise in helm4.notes(plans)
+    assert "orcha plan --manifests" in helm4.notes(merged(NODES, mode("Off"))), "what it sees is worth a look"

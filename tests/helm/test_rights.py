@@ -192,3 +192,14 @@ def test_roles_and_the_account_are_made_apart(helm):
 def test_more_rules_are_the_release_s_own(helm4):
     rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["a"], "verbs": ["get"]}
     assert granted(helm4.render({"rbac": {"extraRules": [rule]}})) == {NAMESPACE: single([rule])}
+
+
+def test_a_namespace_of_digits_stays_a_name(helm4):
+    """YAML reads 2024 as a number, which the API server refuses where a name belongs."""
+    values = merged(TWO, node(storj=place("StatefulSet", "storagenode")), {"fullnameOverride": "orcha-7"})
+    found = [each for each in yaml.safe_load_all(helm4.template(values, "--namespace=2024", name="7")) if each]
+    spaces = {each["metadata"]["namespace"] for each in found}
+    subjects = [each["subjects"][0] for each in of_kind(found, "RoleBinding")]
+    assert spaces == {"2024", "depin"}
+    assert {each["namespace"] for each in subjects} == {"2024"}
+    assert {each["name"] for each in subjects} == {"orcha-7"}

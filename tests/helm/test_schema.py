@@ -123,8 +123,10 @@ def test_helm_refuses_text_in_place_of_a_block(helm4, top):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        ("controller.listen", ":99999"),
         ("controller.replicas", "two"),
         ("exporter.kind", "Statefulset"),
+        ("exporter.listen", "0.0.0.0:0"),
         ("image.pullPolicy", "Sometimes"),
         ("manifests.policies.default.spec.mode", "auto"),
         ("networkPolicy.enabled", "yes"),

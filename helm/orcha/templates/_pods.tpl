@@ -115,6 +115,20 @@
 {{- dict "items" $items | toYaml -}}
 {{- end -}}
 
+{{/* Secrets of which the nodes or Settings in the values name a file, and which no Pod gets, as {items: [...]}. */}}
+{{- define "orcha.secrets.missing" -}}
+{{- $there := list -}}
+{{- range (include "orcha.secrets" (dict "root" . "state" true) | fromYaml).items -}}{{- $there = append $there .name -}}{{- end -}}
+{{- $more := list .Values.controller.extraVolumeMounts .Values.exporter.extraVolumeMounts | toJson -}}
+{{- $items := list -}}
+{{- range regexFindAll "\"/etc/orcha/secrets/[^/\"]+/" (list .Values.manifests.nodes .Values.manifests.settings | toJson) -1 | uniq -}}
+{{- $name := . | trimPrefix "\"/etc/orcha/secrets/" | trimSuffix "/" -}}
+{{- $other := regexMatch (printf "\"/etc/orcha/secrets(/%s[/\"]|/?\")" (regexQuoteMeta $name)) $more -}}
+{{- if not (or $other (has $name $there)) -}}{{- $items = append $items $name -}}{{- end -}}
+{{- end -}}
+{{- dict "items" $items | toYaml -}}
+{{- end -}}
+
 {{/* What both containers have besides: the probes and what the values add. Takes values: controller or exporter. */}}
 {{- define "orcha.container.rest" -}}
 {{- with .values.livenessProbe }}

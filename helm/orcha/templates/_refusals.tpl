@@ -95,6 +95,9 @@ serviceAccount.create is false and no name is given, so that every Pod of the na
 
 {{- define "orcha.refusals.pods" -}}
 {{- $v := .Values -}}
+{{- if regexMatch "^[0-9]" (include "orcha.fullname" .) }}
+objects would be called {{ include "orcha.fullname" . }}, and a Service's name begins with a letter; write fullnameOverride, such as orcha-{{ .Release.Name }}
+{{- end }}
 {{- range $path, $tag := dict "image.tag" $v.image.tag "manifests.gitSync.image.tag" $v.manifests.gitSync.image.tag }}
 {{- if eq $tag "latest" }}
 {{ $path }} is latest, which is another image every day; name a version, or leave it empty for the chart's own

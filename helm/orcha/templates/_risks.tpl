@@ -8,6 +8,13 @@
 {{- end -}}
 {{- end -}}
 
+{{/* "true" unless it is certain that nothing will be planned: with nodes, and no policy in another mode than Off. */}}
+{{- define "orcha.plans" -}}
+{{- $modes := list -}}
+{{- range $policy := include "orcha.policies" . | fromYaml -}}{{- $modes = append $modes (include "orcha.policy.mode" $policy) -}}{{- end -}}
+{{- if or (ne (include "orcha.source" .) "values") (not .Values.manifests.nodes) (without $modes "Off") -}}true{{- end -}}
+{{- end -}}
+
 {{/* Values that work together and that somebody may regret, one line each. */}}
 {{- define "orcha.risks" -}}
 {{- $v := .Values -}}
@@ -34,6 +41,9 @@
   * A workload's actuator is kubernetes, and rbac.create is false: give {{ include "orcha.serviceAccountName" . }} the rights of docs/kubernetes.md.
 {{- end }}
 {{- end -}}
+{{- range (include "orcha.secrets.missing" . | fromYaml).items }}
+  * A manifest names a file in /etc/orcha/secrets/{{ . }}, and no Secret is there: it is not read. Write secrets: [{name: {{ . }}}].
+{{- end }}
 {{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled }}
   * serviceMonitor and podMonitor are both on: everything is scraped twice. Keep one.
 {{- end }}

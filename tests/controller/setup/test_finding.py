@@ -37,6 +37,18 @@ async def test_storagenodes_are_found_on_their_usual_ports_and_say_who_they_are(
     assert missed.endpoint.endswith(str(ports[2]))
 
 
+async def test_a_host_that_was_named_and_where_nobody_is_is_told_and_one_that_is_this_machine_is_not(
+    served, find, free_port
+):
+    _, server = served
+    ports = Ports((server.ports["rack-2-storj-1"], free_port()), (), ())
+    hosts = ("127.0.0.1", "localhost", "nowhere.invalid")
+    harvest = await find(Wish(Path("m"), "rack", hosts=hosts, ports=ports))
+    assert len(harvest.found) == 1
+    assert harvest.silent == ("nowhere.invalid",)
+    assert (await find(Wish(Path("m"), "rack", ports=Ports((free_port(),), (), ())))).silent == ()
+
+
 async def test_a_daemon_of_golem_is_known_by_how_it_asks_for_a_key_and_told_how_to_get_one(served, find):
     _, server = served
     harvest = await find(asked(golem=(server.address("rack-1-golem"),)))

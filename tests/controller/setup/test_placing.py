@@ -78,6 +78,13 @@ def test_looking_what_would_be_written_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_even_be_looked_at_is_refused_in_words(tmp_path):
+    with pytest.raises(
+        CouldNot, match=r"cannot be looked at \(File name too long\); name a directory that you may write"
+    ):
+        put(tmp_path / ("a" * 300) / "b")
+
+
 def test_a_place_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CouldNot, match="is no directory"):

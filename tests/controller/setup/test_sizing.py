@@ -73,17 +73,30 @@ def test_nodes_on_one_disk_may_grow_into_nine_tenths_of_it_less_the_minima_of_th
         assert (each.most - each.least) % each.step == 0
 
 
+def test_a_disk_that_holds_less_than_they_store_is_not_theirs_and_lets_nothing_grow():
+    nodes = [storj(4 * TB, 2 * TB), storj(4 * TB, 1 * TB)]
+    for other in (
+        Disk(12 * TB, 12 * TB),
+        Disk(12 * TB, 10 * TB),
+        Disk(1 * TB, 0),
+    ):  # nothing of them is there; one of two; small
+        sized = storage(nodes, other)
+        assert [each.most for each in sized] == [4 * TB, 4 * TB]
+        assert "less than the 3 TB that storagenodes store here" in sized[0].why["max"]
+        assert sized[0].why["min"] == storage(nodes, None)[0].why["min"]
+
+
 @given(
     st.lists(
         st.tuples(st.integers(STORJ_LEAST, 10**15), st.one_of(st.none(), st.integers(0, 10**15))),
         min_size=1,
         max_size=4,
     ),
-    st.one_of(st.none(), st.integers(0, 10**15)),
+    st.one_of(st.none(), st.tuples(st.integers(0, 10**15), st.integers(0, 10**15))),
 )
-def test_whatever_is_found_the_bounds_hold_what_is_used_and_what_stands_lies_on_the_grid(pairs, free):
+def test_whatever_is_found_the_bounds_hold_what_is_used_and_what_stands_lies_on_the_grid(pairs, disk):
     nodes = [storj(*pair) for pair in pairs]
-    sized = storage(nodes, None if free is None else Disk(free, free))
+    sized = storage(nodes, None if disk is None else Disk(sum(disk), disk[0]))
     for (allocated, used), each in zip(pairs, sized, strict=True):
         if not each.resource:
             continue

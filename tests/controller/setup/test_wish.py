@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.setup.wish import Ports, Wish, address, candidates, node_name
+from controller.setup.wish import Ports, Wish, address, candidates, host, node_name
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,31 @@ def test_what_is_no_address_is_refused_without_repeating_it(text):
 
 
 @pytest.mark.parametrize(
-    ("host", "name"),
+    "text",
+    ["192.168.1.20", "nas.lan", "rack_1", "::1", "[fe80::1]"],
+    ids=["IPv4", "a name", "underscore", "IPv6", "brackets"],
+)
+def test_a_host_is_a_name_or_an_address_alone(text):
+    assert host(text) == text.strip("[]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://192.168.1.20", "192.168.1.20:14002", "a b", "", "nas/x", "[1.2.3.4:5]", "-x", "a" * 254],
+    ids=["a URL", "a port", "two words", "nothing", "a path", "brackets", "an option", "too long"],
+)
+def test_a_host_with_more_than_its_name_is_refused_and_told_where_a_port_goes(text):
+    with pytest.raises(ValueError, match=r"is no host; write its name or address alone, .*a port goes with --storj"):
+        host(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
     [("Rack_1.lan", "rack-1"), ("192.168.1.7", "192-168-1-7"), ("::1", "1"), ("---", "node"), ("a" * 80, "a" * 63)],
     ids=["a host", "an address", "IPv6", "nothing left", "too long"],
 )
-def test_a_host_gives_its_node_a_name_that_is_allowed(host, name):
-    assert node_name(host) == name
+def test_a_host_gives_its_node_a_name_that_is_allowed(text, name):
+    assert node_name(text) == name
 
 
 def test_each_address_is_looked_at_once_and_those_that_were_named_first():
