@@ -69,7 +69,7 @@ class Past:
     """What is known over time of one workload."""
 
     __slots__ = (
-        "_behind", "_set_backs", "fine", "kept", "last", "last_good", "loaded", "newest", "open", "quantum", "rolled",
+        "_behind", "_filled_to", "_set_backs", "fine", "kept", "last", "last_good", "loaded", "newest", "open", "quantum", "rolled",
         "saved_newest", "saved_readings", "saved_to", "series", "uncounted", "version", "window",
     )  # fmt: skip
 
@@ -94,6 +94,8 @@ class Past:
         self.uncounted: list[Block] | None = None
         """Blocks that closed since what the past comes to (memories.py) was last counted; None: count it from all blocks."""
         self._behind: float | None = None
+        self._filled_to = 0.0
+        """Unix seconds up to which somebody else's blocks tell what the last sample would."""
         self._set_backs = 0
 
     def follow(self, kept: Kept) -> None:
@@ -135,6 +137,7 @@ class Past:
         self.series.drop_from(at)
         self.window.drop_from(at)
         self.open = self.last = self.uncounted = None
+        self._filled_to = min(self._filled_to, at)
         self.saved_to = min(self.saved_to, int(at) // 60)
         self._set_backs += 1
         self.version += 1
@@ -145,7 +148,7 @@ class Past:
         until = min(following.at, last.at + self.kept.stale_after)
         growth = self._growth(last, following)
         code = code_of(last, self.quantum, self.kept.step)
-        at = last.at
+        at = max(last.at, self._filled_to)
         while at < until:
             block = self._block_at(at)
             end = min(until, block.start * 60.0 + block.span)
@@ -216,6 +219,7 @@ class Past:
         elif self.open is not None:  # what held then ended long ago
             self.open = self.last = None
         self.series.put(0, len(self.series), merged)
+        self._filled_to = max(self._filled_to, *(each.start * 60.0 + each.span for each in free))
         self.rolled += [each.start for each in free if each.span == HOUR]
         self.saved_to = min([self.saved_to, *(each.start for each in free if each.span != HOUR)])
         self.saved_newest = self.uncounted = None
@@ -236,14 +240,15 @@ class Past:
         new = self.window.since(0.0, self.saved_readings)
         columns = (new.at.tolist(), new.up.tolist(), new.allocated.tolist(), new.used.tolist(), new.net.tolist())
         batch.readings += [reading_row(key, *row) for row in zip(*columns, strict=True)]
-        if self.newest is None or self.last is None or self.newest is self.saved_newest:
-            return mark
+        if self.newest is not None and self.newest is self.saved_newest:
+            return mark  # before the first reading there may be blocks that somebody else saw (fill)
         hours = self.series.hours_at(sorted(set(self.rolled)))
         since = [block for block in self.series.since(self.saved_to) if block.span < LONG]  # it has their hours
         changed = hours + since + ([self.open] if self.open else [])
         batch.blocks += [block_row(key, StoredBlock(self.kept.resource, self.quantum, block)) for block in changed]
         batch.rolled += [{"key": key, "start": block.start} for block in hours]
-        batch.newest.append(newest_row(key, self.newest, self.last_good, self.kept.resource, self.last.figures))
+        if self.newest is not None and self.last is not None:
+            batch.newest.append(newest_row(key, self.newest, self.last_good, self.kept.resource, self.last.figures))
         return mark
 
     def saved(self, mark: Mark) -> None:

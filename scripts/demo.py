@@ -289,7 +289,8 @@ def main() -> int:
     options.add_argument("--picture", type=Path, help="write the table as SVG, and end")
     chosen = options.parse_args()
     console = Console()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for asked in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in its background with SIGINT ignored
+        signal.signal(asked, signal.default_int_handler)
     try:
         with running(console, chosen.seed) as (places, children):
             if chosen.picture:

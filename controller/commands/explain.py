@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controller.commands.histories import LATEST
 from controller.commands.names import workload_names
 from controller.commands.options import (
     DEFAULT_MANIFESTS,
@@ -88,19 +88,19 @@ class _Found:
 def moment_of(text: str, now: float) -> float:
     """A time as people write it, in Unix seconds: RFC 3339 (UTC where no zone is given), Unix seconds, or "2h" ago."""
     try:
-        return now - parse_duration(text)
+        return max(0.0, now - parse_duration(text))
     except ValueError:
         pass
     try:
         at = float(text)
-        return at if 0 < at < math.inf else _no_moment(text)
+        return at if 0 < at < LATEST else _no_moment(text)
     except ValueError:
         pass
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         return _no_moment(text)
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return min(max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()), LATEST)
 
 
 def _no_moment(text: str) -> float:

@@ -149,10 +149,10 @@ async def written(asked: Asked, url: str) -> None:
 
 
 async def _to_stdout(asked: Asked, store: Store, writer: Writer) -> None:
-    from controller.export.file import Note, Piped, explained
+    from controller.export.file import OUT, Note, Piped, explained
 
     period = asked.period(time.time())
-    with explained("stdout"), Piped(sys.stdout.buffer, writer, Note({}, *period, (period[0], None))) as pipe:
+    with explained(OUT), Piped(sys.stdout.buffer, writer, Note({}, *period, (period[0], None))) as pipe:
         await _all_rows(asked.what, store, pipe)
 
 
@@ -164,7 +164,9 @@ async def _to_file(asked: Asked, store: Store, writer: Writer) -> None:
     with explained(str(path)):
         left = noted(path, same) if asked.resume else None
         if asked.resume and left is None and path.exists():  # as after a kill just when it was done
-            tell(f"orcha: {path} is there, whole; nothing is left to go on with")
+            tell(
+                f"orcha: {path} is there, and no export to it stopped early: it is left as it is; --force makes it anew"
+            )
             return
         if left is not None:
             part = Part.go_on(path, writer, left)

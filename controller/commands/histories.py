@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DAYS = 30.0
 """Of a scenario."""
+LATEST = 1e11
+"""Unix seconds, in the year 5138: no period ends later."""
 SUCH_AS = {"--from": "14d", "--to": "now"}
 WHICH = "--scenario NAME, or --manifests DIR --trace FILE.csv, or --state URL --from TIME --to TIME"
 
@@ -103,15 +105,16 @@ def _wrong_numbers(asked: Asked) -> str | None:
 
 
 def moment(text: str, now: float | None = None) -> float:
-    """Unix seconds of a time: "2026-10-01T00:00:00Z", "1790812800", or how long before now, such as "14d". ValueError,
-    with what would be right.
+    """Unix seconds of a time: "2026-10-01T00:00:00Z", "1790812800", or how long before now, such as "14d". What lies before
+    1970 is taken for its begin, and what lies too far ahead for LATEST: not every such time has a date that can be shown.
+    ValueError, with what would be right.
     """
     refusal = (
         f"{text[:40]!r} is not a time; write it with its zone, such as 2026-10-01T00:00:00Z, as Unix seconds, or how long "
         "ago, such as 14d"
     )
     if (ago := _ago(text)) is not None:
-        return (time.time() if now is None else now) - ago
+        return max(0.0, (time.time() if now is None else now) - ago)
     try:
         found = float(text)
     except ValueError:
@@ -121,8 +124,8 @@ def moment(text: str, now: float | None = None) -> float:
             raise ValueError(refusal) from None
         if at.tzinfo is None:
             raise ValueError(refusal) from None
-        return at.timestamp()
-    if not 0 <= found < 1e11:
+        return min(max(0.0, at.timestamp()), LATEST)
+    if not 0 <= found < LATEST:
         raise ValueError(refusal)
     return found
 

@@ -47,7 +47,7 @@ def history(
     async def read(store: Store) -> View:
         return await history_of(store, period, now, policy)
 
-    show(settle(fetched(api, token_file, state, ask, read)), output, history_table)
+    show({**settle(fetched(api, token_file, state, ask, read)), "policy": policy}, output, history_table)
 
 
 def _moment(name: str, text: str, now: float) -> float:

@@ -131,8 +131,11 @@ async def _past(
 
 
 async def _decided(store: Store, until: float) -> list[RecordedDecision]:
-    """Of each policy the newest decision of before `until`, with what it was made from."""
-    found = [await store.decided(policy, until) for policy in sorted(await store.last_decisions())]
+    """Of each policy the newest decision of before `until`, with what it was made from. Who decided last comes last: of a
+    workload that a policy knew which is gone, another one knows more.
+    """
+    last = {policy: each.at for policy, each in (await store.last_decisions()).items()}
+    found = [await store.decided(policy, until) for policy in sorted(last, key=lambda name: (last[name], name))]
     return [each for each in found if each is not None]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EVERY: Final = 0.25
 """Seconds between two notes, at least."""
+OUT: Final = "stdout"
 _AGAIN: Final = "begin anew with --force"
 
 
@@ -79,7 +80,7 @@ class Part:
     @classmethod
     def go_on(cls, path: Path, writer: Writer, note: Note, every: float = EVERY) -> Self:
         """From what `noted` found. Raises Refused, OSError."""
-        if note.done and not part_path(path).exists():  # it was put in place, and killed just then
+        if note.done and path.exists() and not part_path(path).exists():  # it was put in place, and killed just then
             return cls(path, writer, note, None, every)
         file = _locked(path)
         if (size := part_path(path).stat().st_size) < note.size:
@@ -179,10 +180,10 @@ def noted(path: Path, asked: Mapping[str, Any]) -> Note | None:
     """Of an export that stopped early; None: there is none. Raises Refused where that one asked for something else."""
     try:
         found = json.loads(note_path(path).read_text(encoding="utf-8"))
-        note = Note(**{**found, "resume": (float(found["resume"][0]), found["resume"][1])})
+        note = _note_of(found)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, LookupError) as exc:
         raise Refused(f"{note_path(path)} is not what orcha export wrote; {_AGAIN}") from exc
     for name, value in asked.items():
         if note.asked.get(name) != value:
@@ -190,6 +191,15 @@ def noted(path: Path, asked: Mapping[str, Any]) -> Note | None:
                 f": --{name} was {note.asked.get(name)}" if name != "columns" else ": it was another version of orcha"
             )
             raise Refused(f"the export to {path} that stopped early is not this one{said}; run that one, or {_AGAIN}")
+    return note
+
+
+def _note_of(found: Any) -> Note:
+    """As it was written. Raises ValueError, TypeError, LookupError where it was not."""
+    at, id_ = found["resume"]
+    note = Note(**{**found, "resume": (float(at), id_), "since": float(found["since"]), "until": float(found["until"])})
+    if not (isinstance(note.asked, dict) and isinstance(note.size, int) and isinstance(note.rows, int)):
+        raise TypeError("a note of something else")
     return note
 
 
@@ -216,7 +226,10 @@ def explained(name: str) -> Iterator[None]:
         raise
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise Refused(f"no room left for {name}; make room on its disk, and go on with --resume") from exc
+            again = (
+                "export to a file with --output, which can be gone on with" if name == OUT else "go on with --resume"
+            )
+            raise Refused(f"no room left for {name}; make room on its disk, and {again}") from exc
         raise Refused(f"{name} cannot be written ({exc.strerror})") from exc
 
 

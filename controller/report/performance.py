@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from controller.replay import CannotReplay, replay
 from controller.report.kpi import allocation_efficiency
+from controller.report.performance_notes import NOTABLE, notes
 from controller.report.performance_nothing import Instead, against_nothing, total
 from controller.report.performance_past import (
     HOUR,
@@ -26,6 +27,8 @@ from controller.report.performance_past import (
     at_the_ends,
     columns,
     contact,
+    ends,
+    reach,
     summed,
 )
 from controller.report.performance_series import allocations, series
@@ -37,10 +40,6 @@ if TYPE_CHECKING:
     from controller.rows import RecordedDecision
 
 View = dict[str, Any]
-_NOTABLE: Final = 900.0
-"""Seconds at either end of a period without any reading that are worth a sentence."""
-_CENT, _MUCH = 0.005, 0.01
-"""USD, and the share of what was earned, by which the ends of a period may be off without a sentence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +55,7 @@ class Told:
     history: View
     """Reallocations that began in the period (programs.history_view)."""
     decided: Sequence[RecordedDecision] = ()
-    """Of each policy the newest of the period or before."""
+    """Of each policy the newest of the period or before; who decided last comes last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +75,8 @@ class _One:
 
 def performance(told: Told) -> View:
     """The whole report."""
-    decisions, refused = _replayed(told.decided)
+    replayed, refused = _replayed(told.decided)
+    decisions = _in_force(replayed)
     known = {w.key: (w, node) for d in decisions for w in d.state.workloads for node in _node_of(d, w.node)}
     each = [_one(past, known, told.since, told.until) for past in told.pasts]
     whole, nodes = _money(each, told), {node.name: node for d in decisions for node in d.state.nodes}
@@ -86,7 +86,7 @@ def performance(told: Told) -> View:
         "state": told.state,
         "period": {"from": rfc3339(told.since), "to": rfc3339(told.until), "seconds": told.until - told.since},
         "known": _known(each, told),
-        "notes": _notes(each, told, nodes, refused),
+        "notes": [*notes([(one.past, one.found, one.sums) for one in each], told.since, told.until, nodes), *refused],
         "totals": whole,
         "protocols": [{"protocol": name, **_money(those, told)} for name, those in _by(each, "protocol")],
         "nodes": [{"node": name, **_money(those, told)} for name, those in _by(each, "node")],
@@ -112,6 +112,18 @@ def _replayed(decided: Iterable[RecordedDecision]) -> tuple[list[Decision], list
         except CannotReplay as exc:
             refused.append(f"policy {each.policy}: {exc}")
     return found, refused
+
+
+def _in_force(decisions: Sequence[Decision]) -> list[Decision]:
+    """Without those whose every workload another policy decided on later: a policy that was renamed is not there twice."""
+    found: list[Decision] = []
+    seen: set[str] = set()
+    for each in reversed(decisions):
+        keys = {workload.key for workload in each.state.workloads}
+        if not keys or not keys <= seen:
+            found.insert(0, each)
+        seen |= keys
+    return found
 
 
 def _node_of(decision: Decision, name: str) -> Iterable[NodeState]:
@@ -159,7 +171,7 @@ def _money(each: Sequence[_One], told: Told) -> View:
 def _workload(one: _One, told: Told) -> View:
     known = one.sums.known
     mean = (one.sums.net - one.sums.energy) / known if known > 0 else None
-    first, last = _ends(one, told)
+    first, last = ends(one.found, told.since, told.until)
     return {
         "workload": one.past.key,
         "node": one.node,
@@ -175,14 +187,6 @@ def _workload(one: _One, told: Told) -> View:
     }
 
 
-def _ends(one: _One, told: Told) -> tuple[float | None, float | None]:
-    """The first and the last moment of the period of which there is a block."""
-    there = one.found.inside(told.since, told.until) > 0
-    if not there.any():
-        return None, None
-    return max(told.since, float(one.found.start[there][0])), min(told.until, float(one.found.end[there][-1]))
-
-
 def _connection(found: Contact) -> View:
     return {
         "reconnects": found.reconnects,
@@ -193,9 +197,7 @@ def _connection(found: Contact) -> View:
 
 
 def _known(each: Sequence[_One], told: Told) -> View:
-    ends = [_ends(one, told) for one in each]
-    first = min((first for first, _ in ends if first is not None), default=None)
-    last = max((last for _, last in ends if last is not None), default=None)
+    first, last = reach([one.found for one in each], told.since, told.until)
     at_ends = sum(at_the_ends(one.found, told.since, told.until) for one in each)
     return {"from": rfc3339(first), "to": rfc3339(last), "at_the_ends_usd": number(at_ends)}
 
@@ -204,7 +206,7 @@ def _balances(each: Sequence[_One], told: Told) -> View:
     """Only the newest look's are kept; of a period that ended earlier nobody knows them."""
     goods = [(one, one.past.last_good) for one in each]
     known = [(one, good) for one, good in goods if good is not None and good.balance_usd]
-    there = [good for _, good in known if told.since <= good.at <= told.until + _NOTABLE]
+    there = [good for _, good in known if told.since <= good.at <= told.until + NOTABLE]
     rows = [
         {
             "workload": one.past.key,
@@ -324,54 +326,3 @@ def _kpis(each: Sequence[_One], whole: View, changes: View, decisions: Sequence[
             "lost_now": sum(found.lost_at is not None for found in contacts),
         },
     }
-
-
-# --- what to know of it -------------------------------------------------------------------------------------------------
-
-
-def _notes(each: Sequence[_One], told: Told, nodes: Mapping[str, NodeState], refused: Sequence[str]) -> list[str]:
-    """What is not known, or not as one would think, in sentences."""
-    return [*_of_time(each, told), *_of_money(each, nodes), *refused]
-
-
-def _of_time(each: Sequence[_One], told: Told) -> Iterable[str]:
-    ends = [_ends(one, told) for one in each]
-    first = min((first for first, _ in ends if first is not None), default=told.until)
-    last = max((last for _, last in ends if last is not None), default=told.since)
-    if first - told.since > _NOTABLE:
-        yield f"nothing is known of before {rfc3339(first)}: the period begins before the first reading that is kept"
-    if told.until - last > _NOTABLE:
-        yield f"nothing is known of after {rfc3339(last)}: no reading came"
-    late = [one.past.key for one, (at, _) in zip(each, ends, strict=True) if at is not None and at - first > _NOTABLE]
-    if late:
-        yield f"{_some(late)} came later than the others; the time before counts as not known"
-    off, all_ = (sum(found) for found in zip(*(_cut(one, told) for one in each), strict=True)) if each else (0.0, 0.0)
-    if off > max(_CENT, _MUCH * abs(all_)):
-        yield (
-            f"the period begins or ends within a block of an hour or of 5 minutes, of which each side gets its share of the "
-            f"time: up to {off:.2f} USD may belong to the other side"
-        )
-
-
-def _cut(one: _One, told: Told) -> tuple[float, float]:
-    """By how much what it earned may be off at the ends, and what it earned."""
-    return at_the_ends(one.found, told.since, told.until), one.sums.net
-
-
-def _of_money(each: Sequence[_One], nodes: Mapping[str, NodeState]) -> Iterable[str]:
-    never = [one.past.key for one in each if one.sums.known == 0]
-    if never:
-        yield f"what {_some(never)} earned is not known at any time of the period, and is in no sum"
-    free = sorted(name for name in {one.node for one in each} if name in nodes and nodes[name].power is None)
-    if free:
-        yield f"no power is declared for {_some(free)}, so no energy is charged there"
-    if any(one.past.last_good is not None and one.past.last_good.balance_usd for one in each):
-        yield (
-            "a state keeps balances of the newest look only: what they were at the begin is not known here (Prometheus has "
-            "orcha_protocol_balance_usd)"
-        )
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -95,7 +95,7 @@ def _group(view: View, number: int, group: View) -> str:
         Layer(style, said, np.sum([np.nan_to_num(held[key]) for key in keys], axis=0) / unit)
         for style, said, keys in shown
     ]
-    known = np.array([0.0 if np.isnan(column).all() else 1.0 for column in np.array(list(held.values())).T])
+    known = np.array([0.0 if np.isnan(column).any() else 1.0 for column in np.array(list(held.values())).T])
     keys = {each["workload"] for each in group["workloads"]}
     over = _over(view, gaps=_gaps(edges, known), changes=True, of=keys)
     words = Words(f"held-{number}", f"{group['node']}: {name}", f"Areas over time, stacked: {', '.join(sorted(held))}.")
@@ -201,7 +201,7 @@ def _layers(sums: dict[str, float]) -> list[tuple[str, str, list[str]]]:
 
 
 def _gaps(edges: F64, known: F64) -> tuple[tuple[float, float], ...]:
-    """From when to when nothing is known, in hours."""
+    """From when to when it is not known, in hours."""
     found: list[tuple[float, float]] = []
     for i in np.flatnonzero(known <= 0).tolist():
         start, end = float(edges[i]), float(edges[i + 1])

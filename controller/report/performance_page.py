@@ -77,7 +77,8 @@ def _changes(view: View) -> str:
     found, nothing = words.changes(view), words.nothing_table(view)
     held = allocated(view)
     stacks = (
-        '<p class="dim">What each workload held, stacked; the dashed line across is what the node has. Grey is not known.</p>'
+        '<p class="dim">What each workload held, stacked; the dashed line across is what the node has. Grey is where it is not known '
+        "of one or more.</p>"
         f"{held}"
         if held
         else '<p class="dim">No allocation is known in the period.</p>'

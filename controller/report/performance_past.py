@@ -92,16 +92,20 @@ class Columns:
 
 
 def columns(past: Past) -> Columns:
-    """A block that is not over yet ends with the newest look: nothing later is in it."""
+    """A block that is not over yet ends with the newest look: nothing later is in it. What was credited counts only where
+    it is known what of it is in hand: the difference would be taken for cuts.
+    """
     blocks = [stored.block for stored in past.blocks]
     start = np.array([block.start * 60.0 for block in blocks])
     end = start + np.array([float(block.span) for block in blocks])
     newest = past.newest.at if past.newest is not None else np.inf
     end = np.where((start < newest) & (newest < end), newest, end)
     figures = np.array([[getattr(block, name) for name in _SUMMED] for block in blocks]).reshape(-1, len(_SUMMED))
+    figures = np.nan_to_num(figures)
+    figures[figures[:, 4] <= 0, 0] = 0.0
     resource = past.blocks[-1].resource if blocks else None
     held = np.array([_held(stored, resource) for stored in past.blocks])
-    return Columns(start, end, np.nan_to_num(figures), held, resource)
+    return Columns(start, end, figures, held, resource)
 
 
 def _held(stored: StoredBlock, resource: str | None) -> float:
@@ -125,6 +129,21 @@ def at_the_ends(found: Columns, since: float, until: float) -> float:
     share = found.inside(since, until)
     cut = (share > 0) & (share < 1)
     return float(np.abs(found.sums[cut, 1] * np.maximum(share[cut], 1 - share[cut])).sum())
+
+
+def ends(found: Columns, since: float, until: float) -> tuple[float | None, float | None]:
+    """The first and the last moment of the period of which there is a block."""
+    there = found.inside(since, until) > 0
+    if not there.any():
+        return None, None
+    return max(since, float(found.start[there][0])), min(until, float(found.end[there][-1]))
+
+
+def reach(each: Sequence[Columns], since: float, until: float) -> tuple[float | None, float | None]:
+    """The same of several together."""
+    both = [ends(found, since, until) for found in each]
+    first = min((first for first, _ in both if first is not None), default=None)
+    return first, max((last for _, last in both if last is not None), default=None)
 
 
 def first_seen(found: Columns) -> float | None:

@@ -194,7 +194,8 @@ def history_table(view: View, width: int = 160) -> RenderableType:
     entries = view["entries"]
     since, until = (minute(seconds(view[end]) or 0.0) for end in ("since", "until"))
     if not entries:
-        return Text(f"nothing was changed from {since} to {until}")
+        of = f" of policy {view['policy']}" if view.get("policy") else ""
+        return Text(f"nothing{of} was changed from {since} to {until}")
     roomy = width >= ROOMY
     heads: list[tuple[str, JustifyMethod]] = [
         ("when", "left"), ("what", "left"), ("how", "left"), ("who approved", "left"), ("cost USD", "right"),

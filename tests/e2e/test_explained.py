@@ -284,6 +284,8 @@ def test_explain_looks_at_the_nodes_where_nothing_is_recorded(lived, tmp_path):
         (["gollem"], 1, "there is no workload 'gollem'; there are rack-1/golem, "),
         (["streamr"], 1, "there is no workload 'streamr'; there are "),
         (["--at", "5000d"], 2, " or before is recorded in "),
+        (["--at", "800000d"], 2, " or before is recorded in "),
+        (["--at", "0001-01-01T00:00:00+14:00"], 2, " or before is recorded in "),
         (["--at", "yesterday"], 2, "write 2026-07-01T12:00:00Z, Unix seconds, or how long ago, such as 2h"),
         (["-o", "yaml"], 2, "write table or json"),
     ],

@@ -23,7 +23,7 @@ Line = tuple[Labels, list[tuple[float, float]]]
 
 def vector(body: bytes, url: str) -> list[Row]:
     """The rows of an instant query. Raises PollError."""
-    result = _result(body, url, "vector")
+    _, result = _result(body, url, "vector")
     try:
         return [(_labels(row["metric"]), float(row["value"][1])) for row in result]
     except (KeyError, TypeError, ValueError, IndexError) as exc:
@@ -32,9 +32,18 @@ def vector(body: bytes, url: str) -> list[Row]:
 
 def matrix(body: bytes, url: str) -> list[Line]:
     """The series of a range query. Raises PollError."""
-    result = _result(body, url, "matrix")
+    _, result = _result(body, url, "matrix")
     try:
         return [(_labels(row["metric"]), [(float(at), float(value)) for at, value in row["values"]]) for row in result]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise _odd(url, exc) from exc
+
+
+def values(body: bytes, url: str) -> list[float]:
+    """The numbers of an instant query, or the one of a scalar; NaN is a number. Raises PollError."""
+    kind, result = _result(body, url, "vector", "scalar")
+    try:
+        return [float(value) for _, value in ([result] if kind == "scalar" else [row["value"] for row in result])]
     except (KeyError, TypeError, ValueError) as exc:
         raise _odd(url, exc) from exc
 
@@ -56,7 +65,8 @@ def refused(status: int, body: bytes, url: str, retry_after: float | None = None
     return (Unreachable if status >= 500 else Malformed)(f"{said}: {quote(body)}")
 
 
-def _result(body: bytes, url: str, kind: str) -> list[Any]:
+def _result(body: bytes, url: str, *kinds: str) -> tuple[str, list[Any]]:
+    """Of which of the kinds it is, and what it holds."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as exc:
@@ -68,9 +78,9 @@ def _result(body: bytes, url: str, kind: str) -> list[Any]:
     if warnings := answer.get("warnings"):
         raise Malformed(f"Prometheus at {url} says that its answer may not be whole: {quote(_words(warnings))}")
     data = answer.get("data")
-    if not isinstance(data, dict) or data.get("resultType") != kind or not isinstance(data.get("result"), list):
-        raise Malformed(f"Prometheus at {url} answered no {kind}: {quote(body)}")
-    return list(data["result"])
+    if not isinstance(data, dict) or data.get("resultType") not in kinds or not isinstance(data.get("result"), list):
+        raise Malformed(f"Prometheus at {url} answered no {' or '.join(kinds)}: {quote(body)}")
+    return str(data["resultType"]), list(data["result"])
 
 
 def _error(body: bytes) -> PollError | None:

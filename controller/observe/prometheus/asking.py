@@ -23,6 +23,8 @@ MAX_BODY: Final = 64 * 2**20
 TIMEOUT: Final = 10.0
 """Seconds for what is so now. Prometheus gives up a query of its own accord after 2 minutes, and is then too slow to
 decide by."""
+TIMEOUT_JUDGED: Final = 5.0
+"""Seconds for a condition, which is asked for in the middle of a turn."""
 TIMEOUT_PAST: Final = 60.0
 """Seconds for what was: nobody waits for it."""
 _T = TypeVar("_T")
@@ -42,19 +44,34 @@ class Asking:
         """The rows of an instant query. Raises PollError."""
         return await self._ask("query", {"query": query}, TIMEOUT, answers.vector)
 
+    async def judge(self, query: str) -> list[float]:
+        """The numbers of an instant query, soon. By GET: who may only read is not always let POST. Raises PollError."""
+        return await self._ask("query", {"query": query}, TIMEOUT_JUDGED, answers.values, by_get=True)
+
     async def past(self, query: str, start: float, end: float, step: float) -> list[Line]:
         """The series of a range query, at `start`, `start` + `step`, ... Raises PollError."""
         asked = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
         return await self._ask("query_range", asked, TIMEOUT_PAST, answers.matrix)
 
-    async def _ask(self, what: str, form: Mapping[str, str], seconds: float, read: Callable[[bytes, str], _T]) -> _T:
+    async def _ask(
+        self,
+        what: str,
+        form: Mapping[str, str],
+        seconds: float,
+        read: Callable[[bytes, str], _T],
+        *,
+        by_get: bool = False,
+    ) -> _T:
         url = f"{self.url.rstrip('/')}/api/v1/{what}"
         token = read_key(self.token_file) if self.token_file else ""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        method, params, data = ("GET", form, None) if by_get else ("POST", None, form)
         try:
             async with (
                 asyncio.timeout(seconds),
-                self.client.post(url, data=form, headers=headers, allow_redirects=False) as response,
+                self.client.request(
+                    method, url, params=params, data=data, headers=headers, allow_redirects=False
+                ) as response,
             ):
                 body = await _body(response, self.url)
                 wait = response.headers.get("retry-after", "")

@@ -117,7 +117,7 @@ def test_a_file_that_is_there_is_refused_and_replaced_with_force(tmp_path, url):
     )
     done = orcha(*argv, "--resume")
     assert (done.exit_code, path.read_text()) == (0, "precious")
-    assert "is there, whole; nothing is left to go on with" in done.stderr
+    assert "is there, and no export to it stopped early: it is left as it is; --force makes it anew" in done.stderr
     assert orcha(*argv, "--force").exit_code == 0
     assert len(path.read_text().splitlines()) == 3
 

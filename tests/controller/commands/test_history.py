@@ -41,6 +41,22 @@ def test_a_period_and_a_policy_bound_what_is_told(request, where):
     assert len(entries("--since", SINCE, "--until", UNTIL, "--policy", "default", *place)) == 1
 
 
+def test_where_a_policy_did_nothing_its_name_is_said_for_it_may_be_mistyped(state):
+    result = orcha("history", "--since", SINCE, "--until", UNTIL, "--state", state, "--policy", "defualt")
+    assert result.stdout.startswith("nothing of policy defualt was changed from ")
+
+
+@pytest.mark.parametrize("where", ["api", "state"])
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("800000d", UNTIL), ("0001-01-01T00:00:00+14:00", UNTIL), (SINCE, "9999-12-31T23:59:59-14:00")],
+    ids=["long-ago", "before-the-year-1", "after-the-year-9999"],
+)
+def test_a_time_that_has_no_date_is_as_far_away_as_one_can_be(request, where, since, until):
+    place = f"--{where}", request.getfixturevalue(where)
+    assert len(entries("--since", since, "--until", until, *place)) == 1
+
+
 def test_what_people_changed_is_told_from_both_as_well(api, state, desk):
     desk.past.append(trial("default 5 rack-1/golem", kind=Kind.MANUAL, ago=HOUR, promised=False))
     found = entries("--since", SINCE, "--until", UNTIL, "--api", api)

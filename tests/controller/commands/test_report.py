@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from controller.__main__ import app
+from controller.decide import decide
 from controller.history import History
 from controller.model import Interval
 from controller.promises import Kind, Outcome, Part, Promise, Trial
+from controller.report.views import recorded
 from controller.samples import Kept
 from controller.store import Store
 from exporters.reading import Reading
+from tests.controller import worlds
 
 HOUR, DAY = 3600.0, 86400.0
 BEGAN = 1_735_689_600.0
@@ -111,6 +115,30 @@ class TestTelling:
         (entry,) = found["entries"]
         assert (entry["kind"], entry["at"]) == ("followed", "2025-01-01T12:00:00.000Z")
 
+    def test_of_two_policies_that_knew_a_workload_the_one_that_decided_last_counts(self, state):
+        """ "default" was called "zoo" until the first noon, and zoo's first decision is all that differed."""
+
+        async def write():
+            store = await Store.open(state)
+            try:
+                for policy, hour, cores in (("zoo", 1, 6), ("default", 13, 12), ("default", 47, 12)):
+                    made = decide(
+                        replace(
+                            worlds.state([worlds.workload(KEY, 6.0, protocol="golem")], [worlds.node(cpu=cores)]),
+                            policy=policy,
+                            now=BEGAN + hour * HOUR,
+                        )
+                    )
+                    store.note_decision(recorded(made))
+                    await store.write()
+            finally:
+                await store.close()
+
+        asyncio.run(write())
+        view = told("--state", state, *TWO_DAYS)
+        assert [each["policy"] for each in view["kpis"]["allocation_efficiency"]] == ["default"]
+        assert [each["capacity"] for each in view["allocations"]] == [12]
+
     def test_markdown_is_the_default_and_has_all_of_it(self, state):
         result = orcha("--state", state, *TWO_DAYS)
         assert result.exit_code == 0
@@ -166,6 +194,14 @@ class TestTelling:
     def test_a_period_that_reaches_into_the_future_ends_now(self, state):
         view = told("--state", state, "--from", "2025-01-01T00:00:00Z", "--to", "2999-01-01T00:00:00Z")
         assert view["period"]["to"] == view["at"]
+
+    @pytest.mark.parametrize(
+        "since", ["800000d", "9999999999999999999999d", "0001-01-01T00:00:00+14:00", "1900-01-01T00:00:00Z"]
+    )
+    def test_a_period_that_begins_before_every_calendar_has_all_that_is_kept(self, state, since):
+        view = told("--state", state, "--from", since, "--to", "9999-12-31T23:59:59-14:00")
+        assert view["totals"]["net_usd"] == pytest.approx(0.3 * 48, rel=1e-6)
+        assert view["period"]["from"] == "1970-01-01T00:00:00.000Z"
 
     def test_a_period_that_begins_before_the_first_reading_says_so(self, state):
         result = orcha("--state", state, "--from", "2024-12-25T00:00:00Z", "--to", "2025-01-03T00:00:00Z")

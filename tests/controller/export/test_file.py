@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,32 @@ def test_a_note_that_is_none_is_refused(tmp_path, text):
         noted(tmp_path / "file", ASKED)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"size": "12"},
+        {"rows": None},
+        {"since": "x"},
+        {"until": []},
+        {"asked": []},
+        {"resume": []},
+        {"resume": ["x", 1]},
+    ],
+    ids=str,
+)
+def test_a_note_whose_parts_are_of_another_kind_is_refused(tmp_path, odd):
+    note_path(tmp_path / "file").write_text(json.dumps(vars_of(NOTE) | {"asked": ASKED} | odd))
+    with pytest.raises(Refused, match=r"file.part.json is not what orcha export wrote; begin anew with --force"):
+        noted(tmp_path / "file", ASKED)
+
+
+def test_a_file_that_was_put_in_place_and_is_gone_is_not_said_to_be_there(tmp_path):
+    path = tmp_path / "file"
+    note_path(path).write_text(json.dumps(vars_of(replace(NOTE, done=True, size=7, rows=7)) | {"asked": ASKED}))
+    with pytest.raises(Refused, match=r"file.part has 0 bytes, and had 7 before; begin anew with --force"):
+        Part.go_on(path, writer(), noted(path, ASKED))
+
+
 def test_without_a_note_there_is_nothing_to_go_on_with(tmp_path):
     assert noted(tmp_path / "file", ASKED) is None
 
@@ -198,3 +225,11 @@ def test_a_full_disk_is_said_and_what_to_do():
         raise OSError(28, "No space left on device")
     with pytest.raises(Refused, match=r"file cannot be written \(Permission denied\)"), explained("file"):
         raise PermissionError(13, "Permission denied")
+
+
+def test_where_stdout_has_no_room_nobody_is_told_to_go_on_with_what_cannot_be():
+    with (
+        pytest.raises(Refused, match="no room left for stdout; make room on its disk, and export to a file"),
+        explained("stdout"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -255,6 +255,35 @@ async def test_what_was_filled_is_written_though_nothing_new_was_seen_since(worl
     await store.close()
 
 
+async def test_what_was_filled_before_the_first_reading_is_written_too(world, tmp_path):
+    """As where the exporter is away when the controller starts: nobody knows when a reading comes."""
+    world.scraped(28.0)
+    store = await Store.open(f"sqlite:///{tmp_path}/orcha.db")
+    await world.history.flush(store, START)
+    await world.fill(27)
+    for seconds in (1, 2):
+        await world.history.flush(store, START + seconds)
+    again = world.new()
+    await again.restore(store, START + 3)
+    assert again.blocks(KEY, START).hours.sum() == pytest.approx(27.0, rel=0.01)
+    again.add(used_at(START + 4))
+    await again.flush(store, START + 4)
+    assert (await store.newest())[KEY][0].at == START + 4
+    await store.close()
+
+
+async def test_a_reading_that_holds_while_it_is_filled_is_not_counted_twice(world):
+    """The first look that Prometheus shows is one poll old, and what is filled reaches beyond it."""
+    world.scraped(3.0)
+    world.history.add(used_at(START - 720))
+    await world.fill(2)
+    world.history.add(used_at(START + 60))
+    found = world.history.blocks(KEY, START + 60)
+    assert np.all(np.diff(found.start) > 0)
+    assert found.hours.sum() <= 2.0 + 60 / HOUR
+    assert found.hours[found.start < START].sum() == pytest.approx(2.0, rel=0.01)
+
+
 async def test_with_many_workloads_it_goes_back_as_far_as_memory_does_and_a_restart_knows_the_same(world, tmp_path):
     world.scraped(32.0)
     coarse = world.new(grain=lambda _count: COARSE)

@@ -104,6 +104,40 @@ async def test_what_blocks_moves_is_asked_with_the_token_and_blocks_where_it_can
     async with TestServer(app) as server:
         url = str(server.make_url("/"))
         assert await blocked(client, url, "up == 0", str(tmp_path / "token")) is None
-        assert "refused blockWhile" in await blocked(client, url, "up == 0")
+        assert "answered something else than Prometheus' API does" in await blocked(client, url, "up == 0")
         said = await blocked(client, url, "up == 0", str(tmp_path / "nowhere"))
-    assert said.startswith("Prometheus cannot be asked: the credential file")
+    assert said.startswith("blockWhile cannot be judged: the credential file")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (success("vector", []), 200, None),
+        (success("vector", [{"metric": {}, "value": [1, "0"]}]), 200, None),
+        (success("scalar", [1, "0"]), 200, None),
+        (success("vector", [{"metric": {}, "value": [1, "NaN"]}]), 200, "blockWhile holds: up == 0 gives 1 result(s)"),
+        (success("scalar", [1, "2"]), 200, "blockWhile holds: up == 0 gives 1 result(s)"),
+        (success("vector", [])[:-1] + ', "warnings": ["a store is away"]}', 200, "may not be whole: 'a store is away'"),
+        (success("matrix", []), 200, "answered no vector or scalar"),
+        (success("scalar", []), 200, "answered rows that cannot be read"),
+        ('{"status": "error", "errorType": "bad_data", "error": "parse error"}', 400, "refused the query: 'parse error'"),
+        ("[]", 200, "answered something else"),
+        ("null", 200, "answered something else"),
+        ("[" * 100_000, 200, "answered no JSON"),
+        ("no", 401, "check Settings spec.prometheus.bearerTokenFile"),
+        ("", 302, "it sends to another address"),
+    ],
+    ids=[
+        "nothing", "zero", "scalar-zero", "nan", "scalar", "half", "matrix", "empty-scalar", "refused", "list", "null", "deep",
+        "unauthorized", "redirect",
+    ],
+)  # fmt: skip
+async def test_what_is_no_whole_answer_blocks_moves(client, body, status, sentence):
+    async def answer(_):
+        return web.Response(text=body, status=status, headers={"Location": "/elsewhere"})
+
+    app = web.Application()
+    app.router.add_get("/api/v1/query", answer)
+    async with TestServer(app) as server:
+        said = await blocked(client, str(server.make_url("/")), "up == 0")
+    assert said is None if sentence is None else sentence in (said or "")

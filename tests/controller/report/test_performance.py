@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ def entry(*, at=6 * HOUR, kind=Kind.APPLIED, promised=0.02, realised: float | No
 
 
 class TestTotals:
+    def test_what_is_credited_while_nobody_knows_the_cuts_is_not_taken_for_cuts(self):
+        """As of a stake whose owner's share is not known: 1 USD/h credited, and what of it is in hand is unknown."""
+        readings = [replace(each, net_usd_per_hour=None) for each in every(300.0, DAY, lambda _at: 1.0, key="rack-1/x")]
+        view = report(golem(), past(readings, kept("rack-1/x")))
+        (alone,) = (each for each in view["workloads"] if each["workload"] == "rack-1/golem")
+        for figure in ("gross_usd", "fees_usd", "net_usd"):
+            assert view["totals"][figure] == pytest.approx(alone[figure], rel=1e-6)
+        assert view["totals"]["coverage"] == pytest.approx(0.5, rel=1e-6)
+        assert view["series"]["gross_usd_per_hour"]["golem"] == pytest.approx([0.3] * 24, rel=1e-5)
+
     def test_protocols_nodes_and_workloads_each_add_up_to_the_whole(self):
         view = report(golem(), akash(), past(every(300.0, DAY, key="rack-1/x", protocol="golem"), kept("rack-1/x")))
         for groups in ("protocols", "nodes", "workloads"):
@@ -104,6 +115,22 @@ class TestTime:
         assert view["totals"]["coverage"] == pytest.approx(0.5, rel=1e-6)
         assert view["known"]["from"] == "2027-01-15T00:00:00.000Z"
         assert view["notes"][0].startswith("nothing is known of before 2027-01-15T00:00:00.000Z")
+
+    def test_where_there_are_older_readings_the_begin_is_a_hole_and_not_the_first_that_is_kept(self):
+        two = past([*every(300.0, HOUR), *every(300.0, DAY, since=12 * HOUR)])
+        (said, *_) = report(two, since=6 * HOUR)["notes"]
+        assert said == "nothing is known of before 2027-01-15T12:00:00.000Z: no reading came"
+
+    def test_what_machines_draw_with_nothing_running_is_said_and_in_no_sum(self):
+        """40 W for a day at 0.25 USD/kWh."""
+        made = decide(state([workload("rack-1/golem", 6.0, protocol="golem")], [
+            node(cpu=12, power=Power(usd_per_kwh=0.25, idle_watts=40)),
+        ]))  # fmt: skip
+        view = report(golem(), until=2 * DAY, decided=[recorded(made)])
+        (said,) = (note for note in view["notes"] if "idleWatts" in note)
+        assert said.startswith("what rack-1 drew with nothing running (idleWatts) is in no sum")
+        assert "about 0.24 USD in the time that is known" in said
+        assert (view["totals"]["net_usd"], view["totals"]["energy_usd"]) == (pytest.approx(7.2, rel=1e-3), None)
 
     def test_a_period_that_goes_on_after_the_last_reading_says_so(self):
         view = report(golem(), until=2 * DAY)
@@ -251,6 +278,20 @@ class TestDoingNothing:
         (found,) = report(self.moved(), decided=self.decided())["kpis"]["allocation_efficiency"]
         assert found["policy"] == "default"
         assert 0.0 <= found["ratio"] <= 1.0
+
+    def test_a_policy_whose_every_workload_another_decided_on_later_is_not_there_twice(self):
+        """As after it was renamed, and the capacity of its node was written anew."""
+        (old,) = self.decided()
+        made = decide(replace(state([workload("rack-1/golem", 8.0, protocol="golem")], [node(cpu=24)]), policy="attic"))
+        view = report(self.moved(), decided=[old, recorded(made)])
+        assert [each["policy"] for each in view["kpis"]["allocation_efficiency"]] == ["attic"]
+        assert [each["capacity"] for each in view["allocations"]] == [24]
+
+    def test_a_policy_with_a_workload_of_its_own_is_kept(self):
+        both = [workload("rack-1/golem", 6.0, protocol="golem"), workload("rack-1/akash", 6.0)]
+        old, new = (decide(replace(state(each), policy=name)) for name, each in (("old", both), ("new", both[:1])))
+        view = report(self.moved(), decided=[recorded(old), recorded(new)])
+        assert [each["policy"] for each in view["kpis"]["allocation_efficiency"]] == ["old", "new"]
 
     def test_a_decision_that_this_version_cannot_read_is_said(self):
         (one,) = self.decided()

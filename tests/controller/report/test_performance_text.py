@@ -184,6 +184,13 @@ class TestPage:
             classes.count(state) >= 2 for state in ("up", "partly", "down", "unseen")
         )  # one each is the legend's
 
+    def test_a_stack_of_which_one_is_not_known_is_grey_there_and_not_empty(self):
+        """Golem was down from 2:00 to 3:20; nobody says that its cores were free then."""
+        lost = past([look(i * 300.0, held=6.0, up=not 24 <= i < 40) for i in range(289)])
+        view = report(lost, past(every(300.0, DAY, key="rack-1/other", protocol="golem"), kept("rack-1/other")))
+        (stack,) = re.findall(r'<svg[^>]*aria-labelledby="held-0.*?</figure>', page(view), flags=re.DOTALL)
+        assert stack.count('class="gap"') == 1
+
     def test_names_from_outside_are_escaped(self):
         text = page(report(past(every(300.0, DAY, key=EVIL), kept(EVIL))))
         assert "<script>" not in text
