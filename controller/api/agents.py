@@ -116,6 +116,8 @@ class LimitRow(Answer):
     held: float | None
     """By all sites together; null: one has not said."""
     wanted: float | None
+    usable: bool | None
+    """Whether the site here may use its part; null: it has none, or nobody here knows."""
     sites: list[SiteOfLimit]
     sentence: str
 

@@ -120,7 +120,7 @@ def _landing(faces: Faces, shown: Shown) -> Handler:
         programs, fleet, small = faces.operations.programs(), None, None
         if faces.fleet is not None:
             whole = await looked_at(faces.fleet, faces.now())
-            small = glance(faces.fleet, whole)
+            small = glance(whole)
             fleet = {**small, "troubles": whole["troubles"]}
         page = await shown.page(
             "/",

@@ -74,7 +74,7 @@ class Telling:
             self._told = None
             return
         now = self._now()
-        seen = glance(self._face, await looked_at(self._face, now))
+        seen = glance(await looked_at(self._face, now))
         if seen != self._told:
             self._stream.publish(TOPIC, FleetGlance.model_validate(seen).model_dump(mode="json"), now)
             self._told = seen

@@ -108,7 +108,10 @@ def fleet_view(face: FleetFace, now: float) -> View:
         "topology": topology_view(spec, seer.peer.topology if seer is not None else None),
         "agents": rows,
         **_agreement(seer, now),
-        "limits": limits_view(spec, seer.peer if seer is not None else None, now),
+        "limits": [
+            each if face.site is not None else {**each, "usable": None}
+            for each in limits_view(spec, seer.peer if seer is not None else None, now)
+        ],
         **proposals_view(proposals_of(face)),
     }
     return {**view, "troubles": list(troubles(face, view))}

@@ -85,6 +85,7 @@ def _head(name: str, kind: str, protocol: str | None, resource: str | None, boun
         "waits_for": [],
         "held": None,
         "wanted": None,
+        "usable": None,
         "sites": [],
         "sentence": "nobody here knows more of it: no agent lives in this process",
     }
@@ -97,7 +98,12 @@ def _shared(head: View, newest: Limit | None, peer: Peer | None, now: float) -> 
     if peer is None:
         return head
     if newest is None:
-        return {**head, "settled": False, "sentence": "no site has told it to the others yet; until then none grows"}
+        return {
+            **head,
+            "settled": False,
+            "usable": False,
+            "sentence": "no site has told it to the others yet; until then none grows",
+        }
     scale = scale_of(head["resource"])
     told = escrow.holdings(peer.replica, newest)
     owes = head["kind"] == NAMES["min_total"]
@@ -115,9 +121,18 @@ def _shared(head: View, newest: Limit | None, peer: Peer | None, now: float) -> 
         "waits_for": [row["site"] for row in rows if not row["adopted"]],
         "held": _sum(row["held"] for row in rows),
         "wanted": _sum(row["wanted"] for row in rows),
+        "usable": _is_usable(peer, newest.name) if peer.name in newest.members else None,
         "sites": rows,
     }
     return {**view, "sentence": " ".join(_sentences(view))}
+
+
+def _is_usable(peer: Peer, name: str) -> bool:
+    """Whether a site may use its part: it knows all that it ever promised, and has heard once that all sites keep the limit, as
+    it notes itself (site.py).
+    """
+    said = peer.replica.registers.get((WORDED, f"{name}@{peer.name}"))
+    return peer.trusted and said is not None and bool(json.loads(said.value.value)["in_force"])
 
 
 def _row(

@@ -94,6 +94,7 @@ def _limit_line(limit: View) -> Text:
     head = f"limit {limit['name']}" + (f" of {what}" if what else "")
     said, unsettled, _ = limit["sentence"].partition("; not settled: ")
     more = "; not all sites keep within it yet, see below" if unsettled else ""
+    more += "; this site may not use its part before all agreed once" if limit["usable"] is False else ""
     return Text.assemble((head, "bold"), f": {limit['kind']} {bound}; ", (said + more, style))
 
 

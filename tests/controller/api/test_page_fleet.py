@@ -25,7 +25,7 @@ def fleet():
 def seen(fleet, *here, **more):
     face = fleet.face(*(here or ("site-00",)), **({"limits": [LIMIT]} | more))
     whole = fleet_view(face, fleet.now)
-    return glance(face, whole) | {"troubles": whole["troubles"]}
+    return glance(whole) | {"troubles": whole["troubles"]}
 
 
 def row(text, name):

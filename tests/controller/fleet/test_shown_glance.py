@@ -27,7 +27,7 @@ def three():
 def seen(fleet, *here, site=True, **more):
     given = {"limits": [LIMIT], "irreversibleAtOnce": None} | more
     face = fleet.face(*(here or ("site-00",)), site=site, **given)
-    return glance(face, fleet_view(face, fleet.now))
+    return glance(fleet_view(face, fleet.now))
 
 
 def agent(view, name):
@@ -95,7 +95,7 @@ def test_only_proposals_that_do_not_simply_go_are_in_it_and_of_very_many_the_fir
         "text": "",
     }
     those = [row | {"id": f"p-{i}", "fate": ("goes", "waits", "cancelled")[i % 3]} for i in range(60)]
-    view = glance(face, whole | {"proposals": those})
+    view = glance(whole | {"proposals": those})
     assert [each["id"] for each in view["waiting"][:3]] == ["p-1", "p-2", "p-4"]
     assert view["waiting"][0] == {"id": "p-1", "agent": "site-02", "fate": "waits", "of": "p-0", "sentence": "waits"}
     assert (len(view["waiting"]), view["waiting_count"]) == (MOST_PROPOSALS, 40)
@@ -125,6 +125,7 @@ def noted(fleet, name, limit, *, in_force):
     ids=["most", "least", "count", "irreversible"],
 )
 def test_a_site_may_use_its_part_once_it_noted_that_all_keep_the_limit(three, declared, limit):
+    three.share(limit, **{"least" if "least" in limit else "most": 3})
     assert usable(three, **declared) == [False], "it noted nothing"
     noted(three, "site-00", limit, in_force=False)
     noted(three, "site-01", limit, in_force=True)

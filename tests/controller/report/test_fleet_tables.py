@@ -86,6 +86,7 @@ def test_who_is_cut_off_since_when_and_which_limit_waits_for_whom_is_said_with_w
     assert "note: limit cpu (maxTotal) is not settled: site-00 has not taken it on yet" in shown
     assert "do: all keep within the older wording too, until site-02 is heard again" in shown
     assert "not all sites keep within it yet, see below" in shown
+    assert "this site may not use its part before all agreed once" in shown
     assert "cut off for 1m" in shown
 
 
