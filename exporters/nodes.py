@@ -121,7 +121,7 @@ class Power(Model):
     usd_per_kwh: float = Field(ge=0)
     """Price of energy, all taxes in."""
     idle_watts: float = Field(default=0, ge=0)
-    """What the machine draws when nothing runs."""
+    """What the machine draws when nothing runs: in no workload's net; a report says what it came to."""
     windows: list[TariffWindow] = []
     """Tariffs by the time of day; of several open ones the first holds."""
 
