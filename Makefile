@@ -71,7 +71,7 @@ bench-fleet: tools ## agents that share what they know: saturation, merging, con
 	@$(BIN)/python benchmarks/bench_fleet.py --json .cache/bench/bench_fleet.json $(OPTIONS)
 	@$(BIN)/python benchmarks/bench_fleet_nats.py $(OPTIONS)
 
-bench-dashboards: $(VENV)/.installed ## every query of every dashboard on 1 000 workloads; takes an hour
+bench-dashboards: $(VENV)/.installed ## every query of every dashboard on 1 000 workloads; half an hour, OPTIONS="--tsdb DIR" keeps the data
 	@mkdir -p .cache/bench
 	@$(BIN)/python benchmarks/bench_dashboards.py --json .cache/bench/bench_dashboards.json $(OPTIONS)
 

@@ -35,6 +35,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 NAMED: Final = re.compile(r"(?<![\w$:])(?:[a-z]\w*(?::\w+)+|orcha_\w+)")
 """Families and recorded series in an expression."""
 _STARTING: Final = 60.0
+_COMPACTING: Final = 1800.0
 _PATIENCE: Final = 600
 """Seconds for one query: a rule over weeks of a fleet, on a busy machine."""
 _AT_ONCE: Final = 2
@@ -203,8 +204,10 @@ class _Started:
 
 
 @contextlib.contextmanager
-def serving(storage: Path, config: Mapping[str, Any], port: int = 0) -> Iterator[str]:
-    """A Prometheus over these blocks; its address. It keeps them as they are: nothing is compacted. Raises CannotFill."""
+def serving(storage: Path, config: Mapping[str, Any], port: int = 0, *, longest: str = "2h") -> Iterator[str]:
+    """A Prometheus over these blocks; its address. It keeps them as they are, unless blocks may be as long as `longest`: then
+    it compacts them, a minute after its start and each minute. Raises CannotFill.
+    """
     port = port or free_port()
     address, beside = f"127.0.0.1:{port}", storage.with_name(f"{storage.name}-prometheus-{port}")
     beside.mkdir()
@@ -213,7 +216,7 @@ def serving(storage: Path, config: Mapping[str, Any], port: int = 0) -> Iterator
     options = {
         "config.file": path, "web.listen-address": address, "storage.tsdb.path": storage,
         "storage.tsdb.retention.time": "90d", "storage.tsdb.min-block-duration": "2h",
-        "storage.tsdb.max-block-duration": "2h", "query.max-concurrency": 4, "query.timeout": f"{_PATIENCE}s",
+        "storage.tsdb.max-block-duration": longest, "query.max-concurrency": 4, "query.timeout": f"{_PATIENCE}s",
         "rules.alert.for-grace-period": "0s",
     }  # fmt: skip
     argv = [str(programs() / "prometheus"), *(f"--{name}={value}" for name, value in options.items())]
@@ -245,6 +248,30 @@ def _wait(started: _Started, url: str) -> None:
     raise CannotFill(
         f"Prometheus did not start; the end of its log:\n{started.log.read_text(errors='replace')[-2000:]}"
     )
+
+
+def compact(storage: Path, longest: str) -> None:
+    """The blocks as a server that runs all the time would have made them of these: those of one time become one, and long ones of
+    short ones. Its rounds begin a minute apart, and one that compacts nothing is the last. Raises CannotFill.
+    """
+    with serving(storage, {}, longest=longest) as address:
+        compacted, since, deadline = -1.0, 0.0, time.monotonic() + _COMPACTING
+        while time.monotonic() < deadline:
+            told = figures(address)
+            begun, now = (told[f"prometheus_tsdb_compactions_{what}"] for what in ("triggered_total", "total"))
+            if now != compacted:
+                compacted, since = now, begun
+            if begun > max(since, 1.0):  # the last round that compacted anything is over, for another one has begun
+                return
+            time.sleep(1.0)
+    raise CannotFill(f"Prometheus was not done with compacting {storage} after {_COMPACTING:.0f} s")
+
+
+def figures(address: str) -> dict[str, float]:
+    """What Prometheus counts of itself, as far as it has no labels."""
+    with urllib.request.urlopen(f"{address}/metrics", timeout=_PATIENCE) as answer:
+        lines = [line.split() for line in answer.read().decode().splitlines()]
+    return {words[0]: float(words[1]) for words in lines if len(words) == 2 and "{" not in words[0]}
 
 
 def ask(address: str, path: str, **parameters: Any) -> Any:

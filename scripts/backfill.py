@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import signal
 import sys
 import tempfile
@@ -81,12 +82,18 @@ def fill(pages: Pages, output: Path, end: float, rules: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="orcha-text-") as folder:
         blocks.write_blocks(Writer(pages, end).files(Path(folder), last=end), output)
     if rules is not None and any(rules.glob("*.yaml")):
-        fine = max(pages.start + end - pages.end, end - FINE)
+        begin = pages.start + end - pages.end
+        # At whole multiples of the steps, among which are whole hours: there the rule is that is written once an hour.
+        fine = _next(max(begin, end - FINE), 60.0)
         # The coarse span ends a second before the fine one begins: a sample of both would be a duplicate.
-        spans = [(pages.start + end - pages.end, fine - 1.0, pages.step), (fine, end, 60.0)]
+        spans = [(_next(begin, pages.step), fine - 1.0, pages.step), (fine, end, 60.0)]
         found = blocks.rules_of(rules)
         blocks.write_recorded(found, output, [each for each in spans if each[1] > each[0]])
         blocks.write_alert_states(found, output, end)
+
+
+def _next(at: float, step: float) -> float:
+    return math.ceil(at / step) * step
 
 
 # --- what came after ----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ takes its place, and what is written is readable by its owner alone. Without --o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -109,11 +110,16 @@ def _write(path: Path, text: str) -> None:
     """By rename, so that Alertmanager never reads half a file."""
     filled = _SECRET.sub(_secret, text)
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
     mode = 0o644 if filled == text else 0o600
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(filled)
-    part.replace(path)
+    try:
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+            file.write(filled)
+        part.replace(path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):  # which may hold secrets
+            part.unlink()
+        raise Wrong(f"{path} cannot be written: {exc.strerror}") from exc
 
 
 def _secret(found: re.Match[str]) -> str:

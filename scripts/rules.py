@@ -37,6 +37,17 @@ LABELS: Final = re.compile(rf"{LABEL}(, ?{LABEL})*")
 MATCHER: Final = rf'{LABEL}\s*(=|!=|=~|!~)\s*"([^"\\]|\\.)*"'
 SELECTOR: Final = re.compile(rf"{MATCHER}(\s*,\s*{MATCHER})*")
 AMOUNTS: Final = ("Seconds", "Usd", "UsdPerHour", "Data", "Tokens", "Count")
+MOST: Final = {
+    "longRangeInterval": (
+        "2m30s",
+        "half of the 5 minutes that Prometheus looks back: across holes OrchaLowEarnings never fires",
+    ),
+    "sloInterval": ("2m30s", "half of the shortest window, 5 minutes: across holes no missed service level is told"),
+    "lowEarningsDaysCount": (7, "for so many days are looked at: else OrchaLowEarnings never fires"),
+}
+"""Name -> the largest value, and why."""
+UNITS: Final = (31_536_000, 604_800, 86_400, 3_600, 60, 1)
+"""Seconds of the groups of DURATION."""
 
 
 class Refused(Exception):
@@ -73,7 +84,7 @@ def parameters(path: Path | None) -> dict[str, Any]:
             raise Refused(f"{path}: there is no parameter {name!r}; {near}")
     found = {**defaults, **given}
     for name, value in found.items():
-        wrong = objection(name, value)
+        wrong = objection(name, value) or excess(name, value)
         if wrong:
             where = path if name in given else HOME / "parameters.yaml"
             raise Refused(f"{where}: {name} is {value!r}; {wrong}")
@@ -120,6 +131,22 @@ def bad_number(name: str, value: Any) -> str:
     if name.endswith("Count"):
         return "" if isinstance(value, int) and number and value >= 0 else "write a whole number, 0 or more"
     return "" if number and value >= 0 else "write a number, 0 or more"
+
+
+def excess(name: str, value: Any) -> str:
+    """What would be right for one of a good kind that is too large to mean anything; "": it is not."""
+    if name not in MOST:
+        return ""
+    most, why = MOST[name]
+    return f"write {most} or less, {why}" if _measured(value) > _measured(most) else ""
+
+
+def _measured(value: Any) -> float:
+    """A number, or a duration in seconds."""
+    found = DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return float(value)
+    return float(sum(int(part[:-1]) * unit for part, unit in zip(found.groups(), UNITS, strict=True) if part))
 
 
 def is_address(value: str) -> bool:
@@ -238,16 +265,32 @@ def main(argv: list[str] | None = None) -> int:
     except Refused as exc:
         print(f"rules: {exc}", file=sys.stderr)
         return 2
-    strays = {path for path in asked.output.glob("*.yaml") if path not in wanted} if asked.check else set()
-    wrong = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if asked.check:
-        for path in (*wrong, *sorted(strays)):
-            print(f"{path} is not what the templates say; run python scripts/rules.py", file=sys.stderr)
-        return 1 if wrong or strays else 0
-    asked.output.mkdir(parents=True, exist_ok=True)
+    try:
+        return compared(wanted, asked.output) if asked.check else written(wanted, asked.output)
+    except OSError as exc:
+        where = exc.filename or asked.output
+        print(f"rules: {where}: {exc.strerror}; name a folder that you may write to as --output", file=sys.stderr)
+        return 2
+
+
+def compared(wanted: Mapping[Path, str], folder: Path) -> int:
+    """1 where a file of the folder is another, is missing or is one too many."""
+    strays = {path for path in folder.glob("*.yaml") if path not in wanted}
+    wrong = [*different(wanted), *sorted(strays)]
     for path in wrong:
+        print(f"{path} is not what the templates say; run python scripts/rules.py", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def written(wanted: Mapping[Path, str], folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in different(wanted):
         path.write_text(wanted[path], encoding="utf-8")
     return 0
+
+
+def different(wanted: Mapping[Path, str]) -> list[Path]:
+    return [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:

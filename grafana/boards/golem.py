@@ -78,7 +78,7 @@ def working() -> list[dashboard.Panel]:
             [Query(f"sum by (state) ({activities})", "{{state}}")],
             COUNT.but(least=0.0, none="nothing runs"),
             Place(8, 8),
-            Look(stacked=True, stepped=True),
+            Look(stacked=True, stepped=True, points=100),
         ),
         graph(
             "Agreements over time",

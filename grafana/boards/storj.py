@@ -11,12 +11,13 @@ from typing import Final
 from grafana.board import Board, Row
 from grafana.boards.workloads import NAMED, own, polled, resourced, shared
 from grafana.figures import ALARM, BAD, BYTES, FROM_NOW, GOOD, SHARE, USD, WARN, YES
-from grafana.panels import Look, Place, bars, graph, stats
+from grafana.panels import FEW, Look, Place, bars, graph, stats
 from grafana.queries import Query, deduped, least
 from grafana.sdk import dashboard
 from grafana.tables import Column, rows
 
 SCOPE: Final = own("storj")
+MOVED: Final = SCOPE.recorded("workload:orcha_storj_month_traffic_bytes:sum")
 AUDIT: Final = SHARE.but(steps=((None, BAD), (0.96, WARN), (0.98, GOOD)), decimals=2)
 ONLINE: Final = SHARE.but(steps=((None, BAD), (0.6, WARN), (0.95, GOOD)), decimals=2)
 EARNED: Final = {"storage": "#5794F2", "egress": "#73BF69", "repair_audit": "#FF9830"}
@@ -110,10 +111,10 @@ def disk() -> list[dashboard.Panel]:
         graph(
             "Traffic of the month",
             "Bytes since the 1st, UTC, by direction and kind; they begin anew with each month.",
-            [Query(f"sum by (direction, kind) ({deduped(of('month_traffic_bytes'))})", "{{direction}} {{kind}}")],
+            [Query(f"sum by (direction, kind) ({MOVED})", "{{direction}} {{kind}}")],
             BYTES.but(least=0.0),
             place,
-            Look(stacked=True),
+            Look(stacked=True, points=FEW),
         ),
     ]
 

@@ -265,7 +265,7 @@ def answers(scope: Scope) -> list[dashboard.Panel]:
         graph(
             "Connections",
             "Workloads by the state of their connection.",
-            [Query(f"sum by (state) ({deduped(linked)}) > 0", "{{state}}")],
+            [Query(f"sum by (state) ({deduped(f'{linked} > 0')})", "{{state}}")],
             COUNT.but(least=0.0),
             QUARTER,
             Look(stacked=True, colours=colours),
@@ -276,7 +276,7 @@ def answers(scope: Scope) -> list[dashboard.Panel]:
             [Query(shown_per_hour(failures, "reason"), "{{reason}}")],
             PER_HOUR.but(decimals=1, least=0.0),
             QUARTER,
-            Look(top=1.0),
+            Look(top=1.0, points=100),
         ),
         graph(
             "Duration of polls",

@@ -145,3 +145,14 @@ def test_a_secret_that_cannot_be_one_leaves_the_old_configuration(script, own, t
     assert says in error
     assert str(secret) in error
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(("where", "says"), [("there/is/none.yml", "No such file"), ("folder", "Is a directory")])
+def test_what_cannot_be_written_is_told_by_its_name_and_leaves_no_secret_behind(
+    script, own, tmp_path, capsys, where, says
+):
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert script.main(["telegram", "--from", str(own), "--output", str(tmp_path / where)]) == 2
+    assert capsys.readouterr().err.startswith(f"receivers.py: {tmp_path / where} cannot be written: {says}")
+    assert sorted(tmp_path.rglob("*")) == before

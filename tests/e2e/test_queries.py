@@ -154,3 +154,8 @@ def test_the_week_shows_what_an_operator_may_meet(seen):
 def test_what_is_newest_is_new(seen):
     assert seen.query("max(time() - timestamp(orcha_protocol_up)) < 60")
     assert seen.query("min(up) == 1")
+
+
+def test_each_hour_of_the_week_is_recorded_once_to_be_added_up(seen):
+    counts = seen.query("count_over_time(workload:orcha_earnings_usd_per_hour:hourly[5d])")
+    assert max(float(row["value"][1]) for row in counts) == 5 * 24

@@ -66,7 +66,9 @@ def test_a_parameter_that_changes_changes_the_rules(tmp_path, name):
     elif name == "targetLabels":
         other = "instance, job, replica"
     elif isinstance(value, str):
-        other = "17m"
+        other = "97s" if name in rules.MOST else "17m"
+    elif name in rules.MOST:
+        other = 6
     else:
         other = 0.123 if name.endswith("Ratio") else 4321
     changed = written(tmp_path, **{name: other})
@@ -132,6 +134,7 @@ NONSENSE = {
     "a label with a hyphen": ("targetLabels: pod-name", "write names of labels, such as instance, job"),
     "a link with a slash at its end": ("grafanaUrl: https://g.example/", "without a slash at its end"),
     "a link without a scheme": ("grafanaUrl: g.example", "write an address that begins with http://"),
+    "a day more than are looked at": ("lowEarningsDaysCount: 8", "write 7 or less, for so many days are looked at"),
     "a list of alerts as text": ("disabledAlerts: OrchaDown", "write a list of alerts, such as [OrchaOpportunity]"),
     "a name that nearly exists": ("downfor: 1m", "there is no parameter 'downfor'; did you mean downFor?"),
     "a name that nobody knows": ("colour: red", "there is no parameter 'colour'; prometheus/parameters.yaml lists"),
@@ -146,6 +149,8 @@ NONSENSE = {
     ),
     "a selector that YAML would take apart": ("seriesSelector: 'site=\"a: b\"'", "write matchers of PromQL that are"),
     "a window of nothing": ("scrapeGapWindow: 0s", "write a duration of Prometheus, above 0"),
+    "an interval that leaves holes": ("longRangeInterval: 1h", "write 2m30s or less, half of the 5 minutes that"),
+    "an interval longer than a window": ("sloInterval: 2m31s", "write 2m30s or less, half of the shortest window"),
     "an alert that nobody knows": ("disabledAlerts: [OrchaUp]", "there is no alert 'OrchaUp'; docs/alerts.md lists"),
     "an empty selector": ("seriesSelector: ''", "write matchers of PromQL"),
     "an objective of everything": ("loopObjectiveRatio: 1", "write a number above 0 and below 1, such as 0.99"),
@@ -169,6 +174,27 @@ def test_nonsense_is_refused_with_what_would_be_right(tmp_path, capsys, text, sa
 def test_a_file_that_is_not_there_is_told(tmp_path, capsys):
     assert rules.main(["--parameters", str(tmp_path / "no.yaml"), "--output", str(tmp_path)]) == 2
     assert "no.yaml cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("there", ["a file", "a folder of that name"])
+def test_where_nothing_can_be_written_is_told_in_one_sentence(tmp_path, capsys, there):
+    if there == "a file":
+        where = tmp_path / "out"
+        where.write_text("not a folder")
+    else:
+        where = tmp_path
+        (tmp_path / "alerts.yaml").mkdir()
+    assert rules.main(["--output", str(where)]) == 2
+    heard = capsys.readouterr().err
+    assert heard.startswith(f"rules: {where}")
+    assert heard.endswith("; name a folder that you may write to as --output\n")
+    assert len(heard.splitlines()) == 1
+
+
+def test_what_is_just_small_enough_is_taken(tmp_path):
+    files = written(tmp_path, longRangeInterval="2m30s", sloInterval="150s", lowEarningsDaysCount=7)
+    assert "interval: 2m30s" in files["recording.yaml"]
+    assert "interval: 150s" in files["slo.yaml"]
 
 
 @pytest.mark.parametrize("text", ["a: <<nobody>>", "a: << downFor >>", "a: <<disabledAlerts>>"])

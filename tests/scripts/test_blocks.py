@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
-from scripts._blocks import CannotFill, layers, rules_of
+from scripts._blocks import CannotFill, figures, layers, rules_of
 from tests.e2e.programs import ROOT
 
 
@@ -47,3 +50,23 @@ def test_the_committed_rules_have_layers():
     found = layers(rules, 60.0)
     assert 2 <= len(found) <= 6
     assert sum(map(len, found)) == len(rules)
+
+
+def test_what_prometheus_counts_of_itself_is_read_by_name():
+    page = b'# HELP x y\n# TYPE x counter\nx_total 12\nx_bucket{le="+Inf"} 3\ny 1.5e+06\n'
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/metrics" else 404)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_said):
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            assert figures(f"http://127.0.0.1:{server.server_port}") == {"x_total": 12.0, "y": 1.5e6}
+        finally:
+            server.shutdown()
