@@ -53,7 +53,8 @@ def state_url(found: Manifests, given: str | None) -> str:
         except OSError as exc:
             raise CouldNot(f"{spec.state_file} (Settings spec.stateFile) cannot be read ({exc.strerror})") from exc
         except UnicodeDecodeError as exc:
-            raise CouldNot(f"{spec.state_file} (Settings spec.stateFile) is no text; it holds one line, a URL") from exc
+            said = f"{spec.state_file} (Settings spec.stateFile) holds no text; write the state's address into it"
+            raise CouldNot(said) from exc
     return DEFAULT_STATE
 
 

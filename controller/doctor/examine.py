@@ -155,17 +155,12 @@ class _Examination:
         return path.parent if path else Path.cwd()
 
     def _state_url(self) -> str:
-        """Raises CouldNot, also for a file that holds no text, or that whoever opened it would wait for."""
+        """Raises CouldNot, also for a file that whoever opened it would wait for."""
         file = self._spec.state_file
         told = self._asked.state or self._spec.state
         if file and not told and str(Path(file)) in self._closed:
             raise CouldNot(f"where it is was not read: {file} cannot be used; mend the file (under credentials)")
-        try:
-            return state_url(self._found, self._asked.state)
-        except UnicodeDecodeError as exc:
-            raise CouldNot(
-                f"{file} (Settings spec.stateFile) holds no text; write the state's address into it"
-            ) from exc
+        return state_url(self._found, self._asked.state)
 
     async def _state(self) -> list[Finding]:
         try:

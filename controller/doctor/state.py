@@ -30,9 +30,6 @@ async def state(url: str, patience: float) -> list[Finding]:
         address = address_of(url, write=True)
     except StoreError as exc:
         return [split(AREA, "state", str(exc))]
-    except OSError as exc:  # a folder that is not this user's, such as /var/lib/private
-        said = f"{exc.filename} cannot be looked at by this user ({exc.strerror})"
-        return [fail(AREA, "state", said, "run this as the user that orcha runs as, or as root")]
     if address.path is None:
         return [await _postgresql(address, patience)]
     findings = await asyncio.to_thread(_sqlite, address.path)

@@ -22,7 +22,7 @@ def test_the_first_line_of_a_file_is_the_address(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, r"cannot be read \(No such file"), (b"\xff\xfe\x00", "is no text; it holds one line, a URL")],
+    [(None, r"cannot be read \(No such file"), (b"\xff\xfe\x00", "holds no text; write the state's address into it")],
     ids=["missing", "binary"],
 )
 def test_a_file_that_holds_no_address_is_named_with_what_it_should_hold(tmp_path, content, said):

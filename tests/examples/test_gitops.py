@@ -208,7 +208,7 @@ def test_the_commands_of_a_pipeline_are_ours(name):
     assert [words[1] for words in ours] == ["validate", "plan"]
     for words in ours:
         assert trouble_with(words, whole=True) == ""
-    assert f'"orcha=={__version__.rpartition(".")[0]}.*"' in " ".join(steps(name))
+    assert f"/orcha@v{__version__}" in " ".join(steps(name))
 
 
 @pytest.mark.parametrize("name", ["github", "gitlab"])

@@ -126,7 +126,7 @@ async def test_what_lies_in_a_folder_of_somebody_else_is_told_and_the_rest_is_lo
     assert "cannot be looked at" in found[str(key)].found
     assert found["rack/grass"].mark is Mark.UNKNOWN
     assert (found["state"].mark, found["state"].todo) == (
-        Mark.FAIL, "run this as the user that orcha runs as, or as root",
+        Mark.FAIL, "run this as who owns it, or name another with --state",
     )  # fmt: skip
     assert theirs[str(locked / "manifests")].todo == "let orcha's user read it"
 
