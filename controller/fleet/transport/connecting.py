@@ -218,7 +218,7 @@ def _trust(nats: Nats) -> ssl.SSLContext | None:
 
 def _wanted(client: Client, why: Exception) -> str:
     """What the server wants and nobody here has; "": that is not why. It ends the connection without a word then."""
-    info: dict[str, Any] = client._server_info  # noqa: SLF001 as in _look
+    info: dict[str, Any] = client._server_info  # noqa: SLF001 nats-py shows it nowhere else
     if not info.get("tls_verify") or isinstance(why, ssl.SSLCertVerificationError):
         return ""
     return (

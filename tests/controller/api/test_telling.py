@@ -65,7 +65,7 @@ async def tell(fleet, stream):
             stack.push_async_callback(asyncio.wait, {task})
             stack.callback(task.cancel)
             async with asyncio.timeout(30):
-                while not pauses.asked:  # noqa: ASYNC110 as above
+                while not pauses.asked:  # noqa: ASYNC110 a clock of the test has no event to wait for
                     await asyncio.sleep(0.001)
             return pauses
 
@@ -166,7 +166,7 @@ async def test_while_nobody_listens_to_it_nothing_is_looked_at_and_who_comes_bac
             await pauses.over()
             assert (await told(socket))["alive"] == 3
         async with asyncio.timeout(30):
-            while stream.clients:  # noqa: ASYNC110 as above
+            while stream.clients:  # noqa: ASYNC110 nobody tells when the last client left
                 await asyncio.sleep(0.001)
         await pauses.over()
 
